@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-import structlog
 import trio
 
 from lastcall.api.games.calls import PendingCalls, give_up
@@ -31,9 +30,8 @@ from lastcall.ids import Incarnation, KindName
 from lastcall.links.candidates import as_candidate
 from lastcall.links.link import GameLink
 from lastcall.reasons import ErrorCode
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import frames, nodes
-
-log = structlog.get_logger()
 
 ASK_ANOTHER = {nodes.DRAINING, nodes.MOVED}
 KNOWN_CODES = frozenset(ErrorCode) | ASK_ANOTHER
@@ -58,6 +56,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         super().__init__(numbers)
         self._all_met = all_met
         self._limits = limits
+        self._unexpected = RatedLog("join.unexpected_refusal")
+        self._endless = RatedLog("room.moves_without_end")
         self._links: dict[Incarnation, GameLink] = {}
 
     @property
@@ -210,7 +210,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         pending.refused(node.incarnation)
         code = refusal.code
         if code not in KNOWN_CODES:
-            log.warning("join.unexpected_refusal", game=node.name, code=code)
+            self._unexpected.warning(game=node.name, code=code)
             code = ErrorCode.BAD_INPUT
         if code in ASK_ANOTHER:
             self._advance(pending)
@@ -233,7 +233,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         pending.questions.discard(call.number)
         pending.asked_for_key.discard(refusal.to)
         if pending.trail.endless:
-            log.warning("room.moves_without_end", room=pending.request.room)
+            self._endless.warning(room=pending.request.room)
             give_up(self._calls.cancel(pending))
             pending.refuse(NO_ANSWER)
         self._advance(pending)

@@ -22,7 +22,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import structlog
 import trio
 
 from lastcall.api.games.calls import PendingCalls, give_up
@@ -42,9 +41,8 @@ from lastcall.ids import Incarnation, Ticket
 from lastcall.links.link import GameLink
 from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
-
-log = structlog.get_logger()
 
 ASK_AGAIN_SECONDS = 0.5
 """Between two rounds of one resume to the nodes that may have got its place meanwhile."""
@@ -76,6 +74,8 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._resume_seconds = resume_seconds
         self._at_once = at_once
         self._limits = limits
+        self._unexpected = RatedLog("resume.unexpected_refusal")
+        self._endless = RatedLog("room.moves_without_end")
         self._queues: dict[GameLink, WaitQueue] = {}
         self._met = MetNodes(regroup_seconds)
         self._lookup = PlaceLookup(self._met, missing)
@@ -208,7 +208,7 @@ class Resumes(PendingCalls[PendingResume, str]):
             pending.give_back()
         elif pending.follow(node.incarnation, refusal, trio.current_time()):
             if pending.trail.endless:
-                log.warning("room.moves_without_end", room=pending.ticket.room)
+                self._endless.warning(room=pending.ticket.room)
                 pending.lose(Close.TRY_AGAIN_LATER)
             self._advance(pending)
         elif refusal.code == nodes.NO_SUCH_PLACE:
@@ -218,7 +218,7 @@ class Resumes(PendingCalls[PendingResume, str]):
                 session.refused(ErrorCode.BAD_FRAME, refusal.message)
         else:
             if refusal.code != ErrorCode.NO_GAME_NODE:
-                log.warning("resume.unexpected_refusal", game=node.name, code=refusal.code)
+                self._unexpected.warning(game=node.name, code=refusal.code)
             pending.lose(Close.TRY_AGAIN_LATER)
         self._ask_queued(call.link)
 

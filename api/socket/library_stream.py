@@ -10,6 +10,7 @@ from __future__ import annotations
 import trio
 import trio.abc
 
+from lastcall.api.socket.batch_sizes import COUNT_BYTES, LIBRARY_BYTES, ODD_FRAMES_FREE
 from lastcall.api.socket.client_stream import ClientStream, wait_sent
 from lastcall.api.socket.odd_frames import OddFrames
 from lastcall.api.socket.write_state import WriteEvent, WriteState
@@ -20,7 +21,7 @@ CLOSE_OPCODE = b"\x88"
 class LibraryStream(trio.abc.Stream):
     """Reads from the client, and sends by ``output``, which this node shares."""
 
-    __slots__ = ("_closed", "_early", "_handshake", "_output", "_request", "odd_frames")
+    __slots__ = ("_closed", "_counted", "_early", "_handshake", "_output", "_request")
 
     def __init__(self, output: ClientStream) -> None:
         self._output = output
@@ -29,8 +30,15 @@ class LibraryStream(trio.abc.Stream):
         self._handshake: trio.Event | None = None
         """Set at its end; None before and after."""
         self._closed = False
-        self.odd_frames: OddFrames | None = None
-        """Counts what the library reads after the handshake; to be set before :meth:`opened`."""
+        self._counted: tuple[OddFrames, trio.Lock] | None = None
+
+    def count_by(self, odd_frames: OddFrames, turns: trio.Lock) -> None:
+        """Counts what the library reads after the handshake; to be called before :meth:`opened`.
+
+        The streams that share ``turns`` let the library read many odd frames of one client in each
+        turn of the loop, since it handles them without a checkpoint.
+        """
+        self._counted = odd_frames, turns
 
     def begin_handshake(self, request: bytes, early: bytes) -> None:
         """Lets the library read ``request``, and nothing behind it until :meth:`opened`.
@@ -51,8 +59,8 @@ class LibraryStream(trio.abc.Stream):
         self._handshake = None
         return b"" if self._output.pumped is None else self._take_early()
 
-    def _take_early(self) -> bytes:
-        early, self._early = self._early, b""
+    def _take_early(self, size: int | None = None) -> bytes:
+        early, self._early = self._early[:size], b"" if size is None else self._early[size:]
         return early
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
@@ -64,15 +72,27 @@ class LibraryStream(trio.abc.Stream):
             return request
         if self._handshake is not None:
             await self._handshake.wait()
+        size = min(max_bytes or LIBRARY_BYTES, LIBRARY_BYTES)
         if self._early:
-            data: bytes | bytearray = self._take_early()
+            data: bytes | bytearray = self._take_early(size)
         else:
-            data = await self._output.stream.receive_some(max_bytes)
+            data = await self._output.stream.receive_some(size)
         if data:
             self._output.read_at = trio.current_time()
-        if self.odd_frames is not None:
-            self.odd_frames.count(data)
+        if self._counted is not None:
+            await self._count(data, *self._counted)
         return data
+
+    async def _count(
+        self, data: bytes | bytearray, odd_frames: OddFrames, turns: trio.Lock
+    ) -> None:
+        """Counts in steps: to count many takes a while, too."""
+        waited = False
+        for at in range(0, len(data), COUNT_BYTES):
+            if odd_frames.count(data[at : at + COUNT_BYTES]) > ODD_FRAMES_FREE and not waited:
+                waited = True
+                async with turns:  # the next one who waits is woken in the next turn
+                    pass
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Sends the library's bytes, and waits until they have left.

@@ -30,8 +30,8 @@ class OddFrames:
         self._skipped = 0
         """How many bytes are left of the frame before."""
 
-    def count(self, data: bytes | bytearray) -> None:
-        """Counts the frames whose heads end in ``data``."""
+    def count(self, data: bytes | bytearray) -> int:
+        """Counts the odd frames whose heads end in ``data``; returns how many there are."""
         data = self._begun + data
         at, end, found = self._skipped, len(data), 0
         while end - at >= 2:
@@ -46,3 +46,4 @@ class OddFrames:
         self._begun, self._skipped = bytes(data[at:]), max(0, at - end)
         if found:
             self._on_odd(found)
+        return found

@@ -198,7 +198,7 @@ class PumpedClient:
                 return None
             self._wake = trio.Event()
             await self._wake.wait()
-        size = min(max_bytes or LIBRARY_BYTES, LIBRARY_BYTES)
+        size = max_bytes or LIBRARY_BYTES
         data, self._for_library = self._for_library[:size], self._for_library[size:]
         if self._deliver is not None and len(self._for_library) <= READ_BYTES:
             self._pump.watch(self)

@@ -1,10 +1,13 @@
-"""Asks the nodes' admin ports: readiness, status, counters, commands."""
+"""Asks the nodes' admin ports: readiness, status, counters, commands.
+
+Anything may be at such a port: an answer takes two seconds and 4 MiB at most.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -13,11 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lastcall.bus.address import parse_host_port
 from lastcall.errors import ClusterFailed, CommandForbidden, UsageError
+from lastcall.local.printable import all_printable, printable
 from lastcall.runtime.admin.auth import read_token
 from lastcall.wire import UNREADABLE
 from lastcall.wire.reports import Status
 
 ANSWER_SECONDS = 1.0
+"""For each step of an answer; twice as long for all of it."""
+ANSWER_BYTES = 4 * 1024 * 1024
 MESSAGE_MAX = 300
 CONNECTIONS = 128
 """More than the nodes that are asked at the same time."""
@@ -31,7 +37,9 @@ def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
 
     ``token`` is sent with each request: nodes that have one require it for commands.
     """
-    headers = {} if token is None else {b"Authorization": b"Bearer " + token}
+    headers = {b"Accept-Encoding": b"identity"}
+    if token is not None:
+        headers[b"Authorization"] = b"Bearer " + token
     return httpx.AsyncClient(
         timeout=ANSWER_SECONDS,
         limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
@@ -39,6 +47,38 @@ def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
         trust_env=False,
         verify=False,  # noqa: S501 - it speaks plain HTTP
     )
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The answer of an admin port."""
+
+    status_code: int
+    content: bytes
+
+
+async def ask(
+    client: httpx.AsyncClient, method: str, admin: str, path: str, **request: Any
+) -> Answer:
+    """The answer to a request at an admin port; raises ``httpx.HTTPError``, also for one that is
+    too large, too late, or compressed.
+    """
+    parts, left = list[bytes](), ANSWER_BYTES
+    with trio.move_on_after(2 * ANSWER_SECONDS) as patience:
+        async with client.stream(method, admin_url(admin, path), **request) as answer:
+            if "content-encoding" in answer.headers:
+                raise httpx.ReadError("the answer is compressed")
+            async for part in answer.aiter_bytes():
+                parts.append(part)
+                left -= len(part)
+                if left < 0:
+                    patience.cancel()  # the next read ends, and closes what is open
+        return Answer(answer.status_code, b"".join(parts))
+    raise httpx.ReadTimeout("timed out") if left >= 0 else httpx.ReadError("it is too large")
+
+
+def text_of(answer: Answer) -> str:
+    """The text of the answer, on one line; not by the codec that it names, which may be any."""
+    return printable(answer.content.decode(errors="replace").strip())
 
 
 def admin_url(admin: str, path: str) -> str:
@@ -72,18 +112,18 @@ async def ask_all(items: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[
 async def why_not_ready(client: httpx.AsyncClient, admin: str) -> str:
     """The reason that ``/readyz`` gives; empty if the node is ready."""
     try:
-        answer = await client.get(admin_url(admin, "readyz"))
+        answer = await ask(client, "GET", admin, "readyz")
     except httpx.HTTPError:
         return "no answer"
     is_ready = answer.status_code == httpx.codes.OK
-    return "" if is_ready else answer.text.strip() or f"status {answer.status_code}"
+    return "" if is_ready else text_of(answer) or f"status {answer.status_code}"
 
 
 async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
     """The node's ``/status``, or None when it does not answer with one."""
     try:
-        answer = await client.get(admin_url(admin, "status"))
-        return msgspec.json.decode(answer.content, type=Status)
+        answer = await ask(client, "GET", admin, "status")
+        return _read_status(answer)
     except (httpx.HTTPError, *UNREADABLE):
         return None
 
@@ -100,9 +140,13 @@ async def command(
     if answer.status_code != httpx.codes.OK:
         raise _refusal(answer)
     try:
-        return msgspec.json.decode(answer.content, type=Status)
+        return _read_status(answer)
     except UNREADABLE as error:
         raise ClusterFailed(f"{admin} is not the admin port of a node: {error}") from error
+
+
+def _read_status(answer: Answer) -> Status:
+    return msgspec.convert(all_printable(msgspec.json.decode(answer.content)), Status)
 
 
 async def command_by_name(
@@ -124,19 +168,19 @@ async def _post(
     path: str,
     token: bytes | None,
     body: dict[str, str] | None = None,
-) -> httpx.Response:
+) -> Answer:
     headers = {b"X-Lastcall": b"1"}
     if token is not None:
         headers[b"Authorization"] = b"Bearer " + token
     try:
-        return await client.post(admin_url(admin, path), headers=headers, json=body)
+        return await ask(client, "POST", admin, path, headers=headers, json=body)
     except httpx.HTTPError as error:
         raise ClusterFailed(f"no answer from {admin} ({str(error) or 'timed out'})") from error
 
 
-def _refusal(answer: httpx.Response) -> ClusterFailed:
+def _refusal(answer: Answer) -> ClusterFailed:
     forbidden = answer.status_code == httpx.codes.FORBIDDEN
-    text = answer.text.strip()[:MESSAGE_MAX] or f"HTTP {answer.status_code}"
+    text = text_of(answer)[:MESSAGE_MAX] or f"HTTP {answer.status_code}"
     return CommandForbidden(text) if forbidden else ClusterFailed(text)
 
 
@@ -152,7 +196,8 @@ async def links(client: httpx.AsyncClient, admin: str) -> float | None:
 
 async def _metric(client: httpx.AsyncClient, admin: str, name: str, **labels: str) -> float | None:
     try:
-        return counter((await client.get(admin_url(admin, "metrics"))).text, name, **labels)
+        answer = await ask(client, "GET", admin, "metrics")
+        return counter(answer.content.decode(), name, **labels)
     except (httpx.HTTPError, ValueError):
         return None
 

@@ -93,6 +93,9 @@ def run_trio(main: Callable[[], Awaitable[int]]) -> int:
     """
     import trio
 
+    from lastcall.runtime import logs
+
+    logs.configure_command()
     try:
         return trio.run(main)
     except OutputClosed:

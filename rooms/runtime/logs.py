@@ -59,6 +59,21 @@ def configure(
     threading.excepthook = _on_thread_crash
 
 
+def configure_command() -> None:
+    """Configures the logging of a command like ``lastcall dashboard``: on stderr, and without the
+    values of variables, which may be secrets; by default a traceback has them.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.set_exc_info,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ],
+        logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr),
+    )
+
+
 def write_to_stderr(line: bytes) -> None:
     """Writes to the descriptor itself, not to ``sys.stderr``.
 

@@ -1,4 +1,4 @@
-"""A warning that strangers can cause: however often they do, the log gets a few lines a minute."""
+"""A line that strangers can cause: however often they do, the log gets a few of them a minute."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ class RatedLog:
 
     def warning(self, *, times: int = 1, **fields: object) -> None:
         """It has happened, ``times`` over."""
+        self._log("warning", times, fields)
+
+    def error(self, **fields: object) -> None:
+        """As :meth:`warning`, for an error of this program."""
+        self._log("error", 1, fields)
+
+    def _log(self, level: str, times: int, fields: dict[str, object]) -> None:
         self.count += times
         now = self._clock()
         if self._bucket is None:
@@ -40,4 +47,4 @@ class RatedLog:
         if self._left_out:
             fields["left_out"] = self._left_out
             self._left_out = 0
-        structlog.get_logger().warning(self._event, **fields)
+        getattr(structlog.get_logger(), level)(self._event, **fields)

@@ -9,13 +9,14 @@ import msgspec
 import trio
 
 from lastcall.errors import ClusterFailed
-from lastcall.local.admin_client import ANSWER_SECONDS, admin_url, ask_all, status
+from lastcall.local.admin_client import ANSWER_SECONDS, ask, ask_all, status
 from lastcall.wire import UNREADABLE
 from lastcall.wire.reports import Status
 from lastcall.wire.views import NodeCard, NodeFigures, NodeNow
 
 NODES_MAX = 100
 LOOK_SECONDS = 1.0
+ID_CHARS_MAX = 100
 LEAST_SECONDS = 0.25
 """Between two events ``cluster``."""
 
@@ -31,7 +32,7 @@ class Collector:
         """Each node as it is now; None for one that does not answer within a second."""
         answers = dict(zip(admins, await ask_all(admins, self._ask), strict=True))
         self._last_ids = {
-            admin: now.last_id for admin, now in answers.items() if now is not None
+            admin: now.last_id for admin, now in answers.items() if now and _may_be_id(now.last_id)
         } | {admin: self._last_ids[admin] for admin in self._silent(answers)}
         return answers
 
@@ -46,12 +47,17 @@ class Collector:
     async def _look(self, admin: str) -> NodeNow | None:
         headers = {"Last-Event-ID": self._last_ids.get(admin, "")}
         try:
-            answer = await self._client.get(admin_url(admin, "cluster/node"), headers=headers)
+            answer = await ask(self._client, "GET", admin, "cluster/node", headers=headers)
             if answer.status_code == httpx.codes.NOT_FOUND:  # a node of version 0.1
                 return _of_status(await status(self._client, admin))
             return msgspec.json.decode(answer.content, type=NodeNow)
         except (httpx.HTTPError, *UNREADABLE):
             return None
+
+
+def _may_be_id(text: str) -> bool:
+    """Whether it can be sent back in a header."""
+    return len(text) <= ID_CHARS_MAX and text.isascii() and text.isprintable()
 
 
 def _of_status(now: Status | None) -> NodeNow | None:
@@ -76,7 +82,7 @@ async def ask_kinds(client: httpx.AsyncClient, cards: Sequence[NodeCard]) -> byt
     """
     for card in cards:
         try:
-            answer = await client.get(admin_url(card.admin, "cluster/kinds"))
+            answer = await ask(client, "GET", card.admin, "cluster/kinds")
         except httpx.HTTPError:
             continue
         if answer.status_code == httpx.codes.OK:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -94,7 +94,7 @@ class _Answers:
         return _json(await self._node.call(self._view.status))
 
     async def metrics(self, request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        encode, content_type = _encoder(request.headers.get("accept", ""))
         samples = await self._node.call(lambda: encode(self._registry))
         return Response(samples, headers=FRESH | {"content-type": content_type})
 
@@ -113,6 +113,16 @@ class _Answers:
             return text(str(wrong), 409)
         log.info("admin.command", verb=verb)
         return _json(status)
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """The format of ``/metrics`` that a client asks for, or the text format. The library fails at a
+    version that it cannot read.
+    """
+    try:
+        return choose_encoder(accept)
+    except Exception:  # noqa: BLE001 - it fails in many ways
+        return choose_encoder("")
 
 
 def application(

@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import h11
-import structlog
 import trio
 import trio.abc
 
 from lastcall.bus.address import HostPort
+from lastcall.runtime.rated_log import RatedLog
 
 REQUEST_SECONDS = 5.0
 SEND_SECONDS = 5.0
@@ -35,8 +35,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-log = structlog.get_logger()
-
 
 class BadRequest(Exception):
     """The request cannot be served; its answer has this status."""
@@ -49,8 +47,15 @@ class HttpConnection:
     """Answers the requests of ``stream`` with ``app``, one after the other."""
 
     def __init__(
-        self, stream: trio.abc.HalfCloseableStream, app: App, *, client: HostPort, server: HostPort
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        app: App,
+        *,
+        client: HostPort,
+        server: HostPort,
+        failed: RatedLog | None = None,
     ) -> None:
+        self._failed = failed or RatedLog("admin.request_failed")
         self._stream = stream
         self._app = app
         self._client = client
@@ -150,8 +155,8 @@ class HttpConnection:
 
         try:
             await self._app(scope, receive, send)
-        except Exception as error:
-            log.exception("admin.request_failed", path=scope["path"], exc_info=error)
+        except Exception as error:  # noqa: BLE001 - it is logged
+            self._failed.error(path=scope["path"], exc_info=error)
             if not self._broken.is_set() and self._h11.our_state is h11.SEND_RESPONSE:
                 await self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
 

@@ -63,6 +63,7 @@ class AdminPort:
         self._stopping = False
         self._descriptors: set[int] = set()
         self._failed = RatedLog("admin.accept_failed")
+        self._request_failed = RatedLog("admin.request_failed")
 
     @classmethod
     async def open(
@@ -149,7 +150,9 @@ class AdminPort:
             oldest = self._slots.add(scope, address_account(client.host))
             if oldest is not None:
                 oldest.cancel()
-            connection = HttpConnection(stream, self._app, client=client, server=server)
+            connection = HttpConnection(
+                stream, self._app, client=client, server=server, failed=self._request_failed
+            )
             self._connections[connection] = scope
             try:
                 await connection.serve()

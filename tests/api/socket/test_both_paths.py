@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from time import perf_counter
 
 import pytest
 import structlog
@@ -571,6 +572,29 @@ async def test_a_flood_of_odd_frames_does_not_hold_the_loop(serve: Serve) -> Non
             while await client.next() != echo(b"done"):
                 pass
         assert watch.seconds < 0.030
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [frame(b"", PONG) * 340, frame(b"", 0x01) + frame(b"", 0x00) * 340],
+    ids=["pongs", "parts"],
+)
+async def test_a_flood_of_odd_frames_on_many_sockets_does_not_hold_the_loop(
+    serve: Serve, odd: bytes
+) -> None:
+    async with serve() as server:
+        clients = [await server.client() for _ in range(100)]
+        for client in clients:
+            client.send_nowait(odd)
+        with longest_step():
+            longest, before = 0.0, perf_counter()
+            for _ in range(400):
+                await trio.lowlevel.checkpoint()
+                longest, before = max(longest, perf_counter() - before), perf_counter()
+        assert longest < 0.1, "6 ms at a time; without a limit, 400 ms"
+        for client in clients:
+            await client.send(frame(b"", 0x80) if odd[0] == 0x01 else frame(b"done"))
+            assert (await client.next())[0] == TEXT
 
 
 async def test_a_flood_from_one_client_does_not_starve_the_others(serve: Serve) -> None:

@@ -50,6 +50,18 @@ async def test_nodes_that_do_not_answer_cost_one_second_together(autojump_clock)
     assert [admin for admin, now in answers.items() if now is None] == admins[:50] + admins[90:]
 
 
+@pytest.mark.parametrize("last_id", ["é", "a\nb", "x" * 200])
+async def test_an_id_that_no_header_can_have_is_not_sent_back(autojump_clock, last_id):
+    nodes, admins = cluster_of(2)
+    node = nodes.nodes[admins[0]]
+    nodes.nodes[admins[0]] = msgspec.structs.replace(node, last_id=last_id)
+    async with nodes.client() as client:
+        collector = Collector(client)
+        for _ in range(2):
+            answers = await collector.ask(admins)
+            assert None not in answers.values()
+
+
 async def test_each_node_is_asked_for_what_came_after_the_last_answer(autojump_clock):
     nodes, admins = cluster_of(2)
     async with nodes.client() as client:

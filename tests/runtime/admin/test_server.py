@@ -118,6 +118,17 @@ async def test_status_has_exactly_the_documented_keys() -> None:
         }
 
 
+@pytest.mark.parametrize("version", ["abc", "1.x", ""])
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+async def test_a_version_of_the_metrics_that_nobody_can_read_is_no_error(
+    version: str, kind: str
+) -> None:
+    with capture_logs() as logs:
+        async with serving(NodeView()) as (_, client):
+            answer = await client.get("/metrics", headers={"accept": f"{kind}; version={version}"})
+    assert (answer.status_code, logs) == (200, [])
+
+
 async def test_metrics_are_prometheus_text() -> None:
     async with serving(NodeView()) as (_, client):
         answer = await client.get("/metrics")
