@@ -1,4 +1,4 @@
-"""What listens at an admin port may answer anything: it costs its own line, and no more."""
+"""Anything may listen at an admin port: it costs its own line, and no more."""
 
 from __future__ import annotations
 
