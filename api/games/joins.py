@@ -139,6 +139,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         """
         call = self._calls.answered(link, seat.call)
         if call is not None and not call.abandoned and (session := call.request.end()):
+            give_up(self._calls.cancel(call.request))  # else another node could seat it, too
             return session
         kept = call is None or (call.request.returns and not call.request.left)
         return goodbye(seat, left=not kept)
@@ -169,7 +170,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
 
     def _ask_for_key(self, pending: PendingJoin, others: Iterable[Candidate]) -> None:
         """Asks each node that may have the key's seat once; an older version would make one."""
-        done = pending.asked_for_key | pending.refused_by
+        asked = {call.link.node.incarnation for call in self._calls.cancel(pending)}
+        done = pending.asked_for_key | pending.refused_by | asked
         for node in others:
             if node.silent or node.incarnation in done or node.state.phase == Phase.STOPPED:
                 continue
@@ -180,8 +182,12 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
                 pending.questions.add(self._calls.send(pending, link, item))
 
     def _ask_elsewhere(self, calls: list[JoinCall]) -> None:
-        """The node that was asked is silent or gone."""
+        """The node that was asked is silent or gone: a node that has refused may have the named
+        room by now, and is asked again.
+        """
         for call in calls:
+            if call.request.room:
+                call.request.refused_by.clear()
             if call.request.trail.to == (node := call.link.node.incarnation):
                 call.request.asked_for_key.discard(node)
             if not self._key_not_there(call):

@@ -86,7 +86,9 @@ class PlaceQueues:
         calls = self._places.calls.cancel(one)
         for call in calls:
             call.abandoned = call.link.node.incarnation != incarnation
-        if one.waits_for != incarnation and all(call.abandoned for call in calls):
+        if any(not call.abandoned for call in calls):
+            one.waits_for = None
+        elif one.waits_for != incarnation:
             one.trail.follow(incarnation)
             self.put(one, incarnation)
 

@@ -76,7 +76,7 @@ class PlaceReattacher:
             if incarnation == own:
                 group.address = link.address
                 self._queues.ask_next(own)
-            elif group.address == link.address:
+            elif group.address == link.address and incarnation not in self._queues.links:
                 self._lose_group(incarnation, moved=True)
 
     def link_silent(self, link: GameLink) -> None:

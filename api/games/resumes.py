@@ -167,9 +167,8 @@ class Resumes(PendingCalls[PendingResume, str]):
         """The node that was asked is silent or gone: a node that has refused may have its rooms by
         now, and is asked again.
         """
-        for call in calls:
-            call.request.refused_by.clear()
         for pending in [*(call.request for call in calls), *queued]:
+            pending.refused_by.clear()
             self._advance(pending)
 
     def _advance(self, pending: PendingResume) -> None:

@@ -119,6 +119,25 @@ async def test_clients_whose_room_is_at_a_silent_node_are_moved_at_once(
     assert [sessions for _, sessions in tier.moved] == [house.sessions]
 
 
+async def test_a_process_that_is_attached_by_another_address_keeps_its_places(
+    autojump_clock, house
+) -> None:
+    tier = GameNodes(house, LinkPolicy(resumes_at_once=1))
+    for player in ("p1", "p2"):
+        await tier.seat(player)
+    by_another_address = NodeLink(1)
+    by_another_address.address = "tcp://other:7101"
+    tier.up(by_another_address)
+    tier.down(tier.one, Loss.RESET)
+    new = NodeLink(3)
+    new.address = tier.one.address
+    tier.up(new)
+    for at in range(2):
+        tier.grant(by_another_address, at, epoch=1)
+    assert by_another_address.renewed == ["p1", "p2"]
+    assert (tier.moved, tier.kept) == ([], 0)
+
+
 # A move that is not heard, since the link was over.
 
 

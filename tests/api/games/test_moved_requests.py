@@ -28,7 +28,7 @@ TICKET = Ticket("game-1.den", "p1", "5ec7e7")
 class Requests:
     """The joins and resumes of an api node; the links are to game nodes by their number."""
 
-    def __init__(self, *numbers: int) -> None:
+    def __init__(self, *numbers: int, at_once: int = 32) -> None:
         limits = ClientLimits(Limits(), Counter())
         self.joins = Joins(lambda: True, itertools.count(1), limits)
         self.resumes = Resumes(
@@ -37,7 +37,7 @@ class Requests:
             resume_seconds=3,
             regroup_seconds=0,
             limits=limits,
-            at_once=32,
+            at_once=at_once,
         )
         self.links = {number: self.up(number) for number in numbers}
 
@@ -383,3 +383,60 @@ async def test_a_join_asks_a_node_that_may_have_the_room_soon_again(autojump_clo
     await trio.sleep(0.35)
     assert (len(one.sent), len(two.sent), len(three.sent)) == (1, 2, 1)
     assert seated(tier, two) is caller
+
+
+# Nodes that are lost, or have the seat, while others are asked.
+
+
+async def test_a_node_is_not_asked_twice_for_a_key_whose_seat_has_moved_there(
+    autojump_clock, tier
+) -> None:
+    caller = tier.join(key="k")
+    here, there = [link for link in tier.links.values() if link.sent]
+    refuse(tier.joins, here, nodes.MOVED, to=there.node.incarnation, name="there")
+    assert len(there.sent) == 1
+    assert seated(tier, there) is caller
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_join_by_id_asks_all_again_when_the_asked_node_is_lost(
+    autojump_clock, tier, silent
+) -> None:
+    one, two, three = tier.links.values()
+    tier.down(three)
+    caller = tier.join(room="game-1.den")
+    refuse(tier.joins, one, ErrorCode.NO_SUCH_ROOM)
+    assert len(two.sent) == 1
+    if silent:
+        two.silent = True
+        tier.joins.link_state(two)
+    else:
+        tier.down(two)
+    assert (caller.told, len(one.sent)) == ([], 2)
+    assert seated(tier, one) is caller
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_resume_in_the_queue_of_a_node_that_is_lost_asks_all_again(
+    autojump_clock, nursery, silent
+) -> None:
+    tier = Requests(1, 2, at_once=1)
+    await trio.sleep(10)
+    nursery.start_soon(sweep_often, tier.resumes)
+    one, two = tier.links.values()
+    asked, queued = tier.resume(), tier.resume()
+    for _ in range(2):
+        refuse(tier.resumes, one, nodes.NO_SUCH_PLACE)
+    assert (len(one.sent), len(two.sent)) == (2, 1), "one of them waits for its turn at two"
+    if silent:
+        two.silent = True
+        tier.resumes.link_state(two)
+    else:
+        tier.down(two)
+    await trio.sleep(0.3)
+    assert (asked.told, queued.told) == ([], [])
+    found = set()
+    for _ in range(2):
+        found.add(resumed(tier, one))
+        await trio.sleep(0.3)
+    assert found == {asked, queued}

@@ -9,9 +9,10 @@ import trio
 
 from lastcall.api.games.suspended_places import RENEWAL_SECONDS
 from lastcall.links.link_counts import Loss
+from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 from tests.api.conftest import Client, House
-from tests.api.game_nodes import PLACE, SECRET, GameNodes, NodeLink, say_numbers
+from tests.api.game_nodes import PLACE, SECRET, GameNodes, NodeLink, say_numbers, settle
 
 in_any_order = pytest.mark.usefixtures("schedule")
 
@@ -309,3 +310,28 @@ async def test_a_silent_node_that_answers_again_and_has_the_room_is_asked_too(
     tier.grant(tier.one, epoch=1, survives=True)
     tier.says(tier.one, 1, "on", epoch=1)
     assert (await client.next())["d"] == "on"
+
+
+async def test_a_place_whose_node_is_asked_leaves_the_queue_of_another(
+    autojump_clock, house
+) -> None:
+    tier = GameNodes(house, LinkPolicy(renewals_at_once=1))
+    two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
+    for player in ("p1", "p2"):
+        await survivor(tier, player)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(0.15)
+    tier.refuse(two)
+    assert (two.renewed, three.renewed) == (["p1", "p2"], ["p1"])
+    two.silent = True
+    tier.games.link_state(two)
+    await trio.sleep(0.15)  # p2 waits in the queue of three
+    two.silent = False
+    tier.games.link_state(two)
+    tier.move(two, to=2)
+    tier.refuse(three, at=0)
+    assert three.renewed == ["p1"]
+    for at in (1, 2):
+        tier.grant(two, at=at)
+    await settle()
+    assert [session.connection.close_code for session in house.sessions] == [None, None]
