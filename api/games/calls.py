@@ -26,6 +26,8 @@ from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 0.1
+MOVED_MAX = 16_384
+"""How many rooms that have moved are remembered."""
 ANSWER_SECONDS = 10.0
 """A game node whose link lives answers at once. One that has not answered by then never will."""
 
@@ -162,6 +164,8 @@ class PendingCalls(ABC, Generic[P, Tag]):
         self._pending: dict[Session, P] = {}
         self._waiting: OrderedDict[P, None] = OrderedDict()
         """Those that no node can be asked for now."""
+        self._moved_to: OrderedDict[str, Incarnation] = OrderedDict()
+        """Where rooms were moved that have moved last."""
 
     def __len__(self) -> int:
         """How many joins or resumes, and calls, are not answered."""
@@ -182,10 +186,20 @@ class PendingCalls(ABC, Generic[P, Tag]):
         return call is not None
 
     def moved(self, item: nodes.Moved) -> None:
-        """The room runs at another node now: that one is asked for it, even if it has refused."""
+        """The room runs at another node now: that one is asked for it, even if it has refused, and
+        although another one has not answered. Later requests ask it first.
+        """
+        self._moved_to[item.room] = item.to
+        self._moved_to.move_to_end(item.room)
+        if len(self._moved_to) > MOVED_MAX:
+            self._moved_to.popitem(last=False)
         for pending in [one for one in self._pending.values() if one.room == item.room]:
             pending.refused_by.discard(item.to)
-            if pending.queue is self._waiting:
+            calls = self._calls.cancel(pending)
+            if all(call.link.node.incarnation != item.to for call in calls):
+                pending.trail.to = item.to
+                give_up(calls)
+                self._calls.abandon_request(pending)
                 self._advance(pending)
 
     @abstractmethod

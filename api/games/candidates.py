@@ -49,6 +49,10 @@ class PlaceLookup:
         """The link to a node that :meth:`next_step` has returned."""
         return self._able[node.incarnation]
 
+    def is_attached(self, node: Incarnation | None) -> bool:
+        """Whether the process is attached, and can resume."""
+        return node in self._able
+
     def all_in(self, refused_by: set[Incarnation]) -> bool:
         """Whether all have refused."""
         return self._able.keys() <= refused_by

@@ -81,6 +81,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         """
         expires_at = trio.current_time() + patience_seconds
         pending = PendingJoin(session, self._pending, expires_at, request, session.guest, former)
+        if (to := self._moved_to.get(request.room)) in self._links:
+            pending.trail.to = to
         self._pending[session] = pending
         if pending.admit(self._limits):
             self._advance(pending)

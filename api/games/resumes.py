@@ -96,6 +96,8 @@ class Resumes(PendingCalls[PendingResume, str]):
         pending = PendingResume(
             session, self._pending, expires_at, session.guest.identity, ticket, seen, failures
         )
+        if self._lookup.is_attached(to := self._moved_to.get(ticket.room)):
+            pending.trail.to = to
         self._pending[session] = pending
         self._advance(pending)
 
