@@ -57,7 +57,7 @@ class Games:
         self._join_seconds = socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._move = move
         numbers = itertools.count(1)
-        self._joins = Joins(lambda: connectors.all_met, numbers, limits)
+        self._joins = Joins(lambda: connectors.all_met, numbers, limits, connectors.missing)
         self._resumes = Resumes(
             numbers=numbers,
             missing=connectors.missing,

@@ -23,10 +23,11 @@ from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call
+from lastcall.core.edge.missing_nodes import MissingNodes
 from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step, node_for_join
-from lastcall.core.edge.placement import Candidate
+from lastcall.core.edge.placement import Candidate, hint
 from lastcall.core.lifecycle import Phase
-from lastcall.ids import Incarnation, KindName
+from lastcall.ids import Incarnation, KindName, RoomId
 from lastcall.links.candidates import as_candidate
 from lastcall.links.link import GameLink
 from lastcall.reasons import ErrorCode
@@ -46,14 +47,19 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
     """The attached game nodes, and every join that is not answered yet.
 
     ``all_met`` tells whether every game node has been met; before that a *no* may come from the
-    wrong ones. ``numbers`` numbers the calls. A key that another identity's seat has counts as a
-    failed resume in ``limits``.
+    wrong ones. ``missing`` tells which nodes cannot be asked now. ``numbers`` numbers the calls. A
+    key that another identity's seat has counts as a failed resume in ``limits``.
     """
 
     def __init__(
-        self, all_met: Callable[[], bool], numbers: Iterator[int], limits: ClientLimits
+        self,
+        all_met: Callable[[], bool],
+        numbers: Iterator[int],
+        limits: ClientLimits,
+        missing: Callable[[], MissingNodes],
     ) -> None:
         super().__init__(numbers)
+        self._missing = missing
         self._all_met = all_met
         self._limits = limits
         self._unexpected = RatedLog("join.unexpected_refusal")
@@ -99,6 +105,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         """Refuses joins that have waited too long."""
         for pending in [p for p in self._waiting if p.expires_at <= now]:
             pending.refuse(NO_NODE if pending.expected else pending.refusal or NO_NODE)
+        for pending in [p for p in self._waiting if p.missing]:
+            self._advance(pending)
         for pending in [p for p in self._waiting if p.retry_at <= now]:
             pending.asked_for_key -= pending.retried
             pending.ask_again()
@@ -159,7 +167,9 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         )
         if pending.returns and not request.room:
             self._ask_for_key(pending, [one for one in known if one is not node])
-        may_change = bool(pending.questions) or pending.expected or not self._all_met()
+        pending.missing = self._may_be_missing(request.room, known)
+        may_change = bool(pending.questions) or pending.expected or pending.missing
+        may_change = may_change or not self._all_met()
         match next_join_step(request, node, known, pending.refusal, may_change=may_change):
             case Ask(chosen):
                 if not pending.questions:
@@ -169,6 +179,14 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
                 pending.move(self._waiting)
             case Refuse() as refusal:
                 pending.refuse(refusal)
+
+    def _may_be_missing(self, room: str, known: list[Candidate]) -> bool:
+        """Whether a node that cannot be asked now may have the room, if a request names one."""
+        if not room:
+            return False
+        name = hint(RoomId(room))
+        answers = any(node.name == name and not node.silent for node in known)
+        return self._missing().may_have(name, hint_answers=answers)
 
     def _ask_for_key(self, pending: PendingJoin, others: Iterable[Candidate]) -> None:
         """Asks each node that may have the key's seat once; an older version would make one."""

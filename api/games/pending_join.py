@@ -29,6 +29,8 @@ class PendingJoin(Pending):
     asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
     questions: set[int] = field(default_factory=set, init=False)
     """The calls that ask for the key's seat and are not answered yet."""
+    missing: bool = field(default=False, init=False)
+    """Whether a node that cannot be asked now may have the room."""
     refusal: Refuse | None = field(default=None, init=False)
     """The last one that was not about draining."""
 

@@ -8,15 +8,16 @@ from trio.testing import MockClock
 
 from tests.harness.cluster import Cluster, cluster
 from tests.harness.player import Player
-from tests.moves.survivors import protected, two_nodes
-from tests.moves.talks import players, talk
+from tests.moves import survivors
+from tests.moves.survivors import protected
+from tests.moves.talks import players, talk, two_nodes
 
 in_any_order = pytest.mark.usefixtures("schedule")
 
 
 async def parted(c: Cluster) -> tuple[list[Player], object]:
     """Two players of a room at game-1, which hears api-2 alone from now on; and api-2."""
-    api, one, _ = await two_nodes(c)
+    api, one, _ = await survivors.two_nodes(c)
     other = c.api("api-2")
     await c.ready(other)
     await trio.sleep(1)
@@ -48,3 +49,19 @@ async def test_a_request_that_a_fenced_node_holds_goes_to_the_node_that_runs_the
         frame = await socket.hear("joined", "resumed", "error")
         assert frame["t"] in {"joined", "resumed"}
         assert trio.current_time() - began < 8
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+@in_any_order
+async def test_a_join_by_id_waits_while_the_link_to_the_rooms_node_is_made_anew(
+    autojump_clock: MockClock, seconds: float
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(api, kind="cell", new=True)
+        runs = one if one.rooms else two
+        runs.drop_links()
+        await trio.sleep(seconds)
+        await bob.join(api, room=ann.room)
+        assert bob.room == ann.room

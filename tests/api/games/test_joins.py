@@ -14,8 +14,10 @@ from trio.testing import MockClock
 from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.joins import Joins
 from lastcall.api.limits import ClientLimits
+from lastcall.core.edge.missing_nodes import MissingNodes
 from lastcall.errors import JoinRefused
 from lastcall.limits import Limits, Rate
+from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 from tests.api.fake_links import Caller, FakeGameLink, join
 from tests.harness import orders
@@ -66,10 +68,12 @@ class JoinsHarness:
 
     def __init__(self) -> None:
         self.all_met = True
+        self.missing = MissingNodes(any_place=False)
         self.joins = Joins(
             lambda: self.all_met,
             itertools.count(1),
             ClientLimits(Limits(failed_resumes=Rate(2, 1)), Counter()),
+            lambda: self.missing,
         )
 
     def link(self, name: str, **more: Any) -> FakeGameLink:
@@ -377,3 +381,19 @@ async def test_a_join_of_a_closed_session_counts_as_load_until_it_is_answered(
     assert last_requests(one, two) == ["join", "join"]
     assert harness.seat(one) == REPLY_TO_UNWANTED_SEAT[""]
     assert harness.seat(two) is other
+
+
+async def test_a_join_by_id_is_refused_when_no_missing_node_can_have_the_room_any_more(
+    autojump_clock, nursery
+) -> None:
+    tier = JoinsHarness()
+    nursery.start_soon(sweep_often, tier.joins)
+    (one,) = tier.links(1)
+    tier.missing = MissingNodes(any_place=False, names=frozenset({"game-2"}))
+    caller, other = tier.begin(room="game-2.den"), tier.begin(room="game-3.den")
+    for call in one.calls:
+        tier.joins.refused(one, nodes.Refused(call, ErrorCode.NO_SUCH_ROOM, "no such room"))
+    assert (caller.told, len(other.told)) == ([], 1)
+    tier.missing = MissingNodes(any_place=False)
+    await trio.sleep(0.2)
+    assert len(caller.told) == 1

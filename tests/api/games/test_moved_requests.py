@@ -30,7 +30,9 @@ class Requests:
 
     def __init__(self, *numbers: int, at_once: int = 32) -> None:
         limits = ClientLimits(Limits(), Counter())
-        self.joins = Joins(lambda: True, itertools.count(1), limits)
+        self.joins = Joins(
+            lambda: True, itertools.count(1), limits, lambda: MissingNodes(any_place=False)
+        )
         self.resumes = Resumes(
             numbers=itertools.count(1),
             missing=lambda: MissingNodes(any_place=False),
