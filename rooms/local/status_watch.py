@@ -56,8 +56,11 @@ class PlainLines:
         for key, line in lines.items():
             if self._shown.get(key) != line:
                 print_text(self._console, line)
+        names = {target.name for target in targets}
         for key in self._shown.keys() - lines.keys():
-            print_text(self._console, f"{key.partition(' ')[0]} is gone")
+            name = key.partition(" ")[0]
+            if name not in names:  # else it has started since, and has an address now
+                print_text(self._console, f"{name} is gone")
         self._shown = lines
 
 

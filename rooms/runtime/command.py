@@ -47,6 +47,9 @@ def run_command(
     """
     try:
         code = command.main(args, prog_name=name, standalone_mode=False, obj=stops)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(ExitCode.USAGE)
     except click.ClickException as error:
         _refuse(error.format_message().rstrip(".") + _source(error))
     except click.Abort:

@@ -64,6 +64,15 @@ def test_the_list_of_commands_shows_whole_sentences(capsys):
     assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
 
 
+def test_without_a_command_the_help_is_shown_as_it_is(capsys):
+    with pytest.raises(SystemExit) as exited:
+        run_command(cli, [])
+    out, err = capsys.readouterr()
+    assert (exited.value.code, err) == (2, "")
+    assert out.startswith("Usage: ")
+    assert "\n  up " in out
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_every_command_lists_its_exit_codes(name, capsys):
     with pytest.raises(SystemExit):

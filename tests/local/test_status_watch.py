@@ -54,6 +54,19 @@ def test_without_a_terminal_each_change_is_a_line_and_no_change_is_none():
     ]
 
 
+def test_a_node_that_has_started_is_not_gone():
+    looks = [
+        ([Target("game-3", "", 7)], [None]),
+        ([Target("game-3", "10.0.0.3:9101", 7)], [now("game-3")]),
+        ([], []),
+    ]
+    assert shown(PlainLines(console()), *looks) == [
+        ["game-3 - starting"],
+        ["game-3 1 serving rooms=0 clients=0"],
+        ["game-3 is gone"],
+    ]
+
+
 def test_as_json_each_change_is_one_array_on_one_line():
     looks = [
         ([ONE], [now("game-1")]),
