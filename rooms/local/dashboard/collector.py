@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 import trio
+from msgspec.structs import replace
 
 from lastcall.errors import ClusterFailed
 from lastcall.local.admin_client import ANSWER_SECONDS, ask, ask_all, status
@@ -16,7 +17,7 @@ from lastcall.wire.views import NodeCard, NodeFigures, NodeNow
 
 NODES_MAX = 100
 LOOK_SECONDS = 1.0
-ID_CHARS_MAX = 100
+ID_CHARS_MAX, CHARS_MAX, LINES_MAX = 100, 1_000, 500
 LEAST_SECONDS = 0.25
 """Between two events ``cluster``."""
 
@@ -50,9 +51,18 @@ class Collector:
             answer = await ask(self._client, "GET", admin, "cluster/node", headers=headers)
             if answer.status_code == httpx.codes.NOT_FOUND:  # a node of version 0.1
                 return _of_status(await status(self._client, admin))
-            return msgspec.json.decode(answer.content, type=NodeNow)
+            return _bounded(msgspec.json.decode(answer.content, type=NodeNow))
         except (httpx.HTTPError, *UNREADABLE):
             return None
+
+
+def _bounded(now: NodeNow) -> NodeNow:
+    """``now`` with its newest log lines alone, and with the beginnings of their texts."""
+    lines = (
+        replace(line, node=line.node[:CHARS_MAX], text=line.text[:CHARS_MAX])
+        for line in now.logs[-LINES_MAX:]
+    )
+    return replace(now, logs=tuple(lines))
 
 
 def _may_be_id(text: str) -> bool:

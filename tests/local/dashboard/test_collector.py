@@ -62,6 +62,22 @@ async def test_an_id_that_no_header_can_have_is_not_sent_back(autojump_clock, la
             assert None not in answers.values()
 
 
+async def test_a_node_with_endless_logs_and_versions_takes_a_bounded_memory(autojump_clock):
+    nodes, (admin,) = cluster_of(1)
+    cards = RemoteCards()
+    async with nodes.client() as client:
+        collector = Collector(client)
+        for number in range(1_200):
+            texts = ["x" * 2_000] * 600 if number == 0 else []
+            nodes.nodes[admin] = answer_of("game-1", *texts, version=f"v{number}")
+            now = await collector.ask([admin])
+            if number == 0:
+                assert {len(line.text) for line in now[admin].logs} == {1_000}
+                assert len(now[admin].logs) == 500
+            cards.update(now)
+    assert len(cards._generations._numbers) <= 1_000
+
+
 async def test_each_node_is_asked_for_what_came_after_the_last_answer(autojump_clock):
     nodes, admins = cluster_of(2)
     async with nodes.client() as client:
