@@ -40,6 +40,8 @@ from lastcall.runtime.ticks import next_tick
 from lastcall.wire import frames
 
 SWEEP_SECONDS = 1.0
+MESSAGE_SECONDS = 60.0
+"""From the first byte of a message to its last: what has come of it takes memory."""
 FRAGMENTS_MAX = 1_000
 """Of one message: each costs the node 80 bytes and more, however little is in it."""
 COME_BACK = "your token has ended: come back with a new one"
@@ -75,7 +77,7 @@ class Gateway:
         self._turns = trio.Lock()
         """See :meth:`LibraryStream.count_by`."""
         self._hello = text_frame(frames.encode(hello))
-        self._sessions: dict[Session, WebSocketConnection] = {}
+        self._sessions: dict[Session, Accepted] = {}
         self.moves = ClientMoves(self._sessions)
         self._connections = 0
         self._emptied = trio.Event()
@@ -199,7 +201,7 @@ class Gateway:
         nursery: trio.Nursery,
     ) -> None:
         output.overflowed = session.connection.too_slow
-        socket = self._sessions[session] = accepted.socket
+        socket, self._sessions[session] = accepted.socket, accepted
         self.counts.opened += 1
         accepted.stream.count_by(OddFrames(session.connection.count_odd), self._turns)
         pumped, early = output.pumped, accepted.stream.opened()
@@ -249,7 +251,10 @@ class Gateway:
         session.connection.tick(now)
         if session.guest.until <= now:
             session.connection.move_now(COME_BACK)
-        if _fragments(self._sessions[session]) > FRAGMENTS_MAX:
+        accepted = self._sessions[session]
+        if now - accepted.stream.unfinished_since > MESSAGE_SECONDS:
+            session.connection.close(Close.TRY_AGAIN_LATER, "a message took too long to come")
+        if _fragments(accepted.socket) > FRAGMENTS_MAX:
             session.connection.close(Close.TOO_BIG, f"a message in over {FRAGMENTS_MAX} fragments")
 
     # For the drain.

@@ -86,6 +86,11 @@ class FrameParser:
         """Whether the next byte begins a frame that may be ours."""
         return not (self._rest or self.library_only)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the beginning of a frame is kept here."""
+        return self._rest != b""
+
     def rest(self) -> bytes:
         """No more will come: what is left of a frame, for the library to say what it thinks."""
         rest, self._rest = self._rest, b""

@@ -7,6 +7,8 @@ of HTTP, and loses it. So it is given the request alone; frames wait here until 
 
 from __future__ import annotations
 
+from math import inf
+
 import trio
 import trio.abc
 
@@ -59,6 +61,13 @@ class LibraryStream(trio.abc.Stream):
         self._handshake = None
         return b"" if self._output.pumped is None else self._take_early()
 
+    @property
+    def unfinished_since(self) -> float:
+        """When the message began that has not come whole (trio time); infinite if there is none."""
+        pumped = self._output.pumped
+        of_library = inf if self._counted is None else self._counted[0].unfinished_since
+        return of_library if pumped is None else min(of_library, pumped.unfinished_since)
+
     def _take_early(self, size: int | None = None) -> bytes:
         early, self._early = self._early[:size], b"" if size is None else self._early[size:]
         return early
@@ -87,9 +96,9 @@ class LibraryStream(trio.abc.Stream):
         self, data: bytes | bytearray, odd_frames: OddFrames, turns: trio.Lock
     ) -> None:
         """Counts in steps: to count many takes a while, too."""
-        waited = False
+        waited, now = False, trio.current_time()
         for at in range(0, len(data), COUNT_BYTES):
-            if odd_frames.count(data[at : at + COUNT_BYTES]) > ODD_FRAMES_FREE and not waited:
+            if odd_frames.count(data[at : at + COUNT_BYTES], now) > ODD_FRAMES_FREE and not waited:
                 waited = True
                 async with turns:  # the next one who waits is woken in the next turn
                     pass

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Mapping
+from math import inf
 from time import perf_counter
 
 import structlog
@@ -67,6 +68,7 @@ class PumpedClient:
         "fd",
         "gave_up",
         "heard_at",
+        "unfinished_since",
     )
 
     def __init__(self, fd: int, pump: Pump, *, frame_bytes: int) -> None:
@@ -87,6 +89,8 @@ class PumpedClient:
         """This client has met a bug of this node."""
         self.heard_at = trio.current_time()
         """When the last byte came (trio time)."""
+        self.unfinished_since = inf
+        """When the frame began that has not come whole; infinite if there is none."""
 
     # For the gateway.
 
@@ -130,6 +134,10 @@ class PumpedClient:
                 self._block()
             return
         texts, for_library = self._parser.split(data)
+        if not self._parser.unfinished:
+            self.unfinished_since = inf
+        elif texts or for_library or self.unfinished_since == inf:
+            self.unfinished_since = self.heard_at
         if for_library:
             self._for_library += for_library
         self._deliver_all(texts)

@@ -323,6 +323,27 @@ async def test_a_message_in_endless_empty_fragments_closes_1009(
         assert server.codes == {1009: 1}
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [frame(b"x" * 900)[:500], frame(b"x", 0x01), frame(b"x" * 900, 0x02)[:500], frame(b"x")[:1]],
+    ids=["text", "parts", "binary", "head"],
+)
+async def test_a_message_that_does_not_come_whole_in_time_closes_1013(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(gateway, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(gateway, "MESSAGE_SECONDS", 0.2)
+    async with serve() as server:
+        stuck, quiet = await server.client(), await server.client()
+        server.nursery.start_soon(server.gateway.sweep)
+        await quiet.send(frame(b"a", 0x01) + frame(b"", PING) + frame(b"b", 0x80) + frame(b"c"))
+        await stuck.send(frame(b"whole") + begun)
+        assert await stuck.rest() == [echo(b"whole"), closed(1013)]
+        await quiet.send(frame(b"d"))
+        heard = [await quiet.next() for _ in range(4)]
+        assert [one for one in heard if one[0] == TEXT] == [echo(b"ab"), echo(b"c"), echo(b"d")]
+
+
 async def test_too_many_frames_close_4101(serve: Serve) -> None:
     async with serve(kind=Noted, limits=Limits(inputs=Rate(10, 0.001))) as server:
         client = await server.client()

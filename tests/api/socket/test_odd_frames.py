@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,7 @@ def test_frames_that_are_no_whole_messages_are_counted_wherever_their_bytes_are_
     odd, at = OddFrames(found.append), 0
     for turn in range(len(data)):
         size = sizes[turn % len(sizes)]
-        odd.count(data[at : at + size])
+        odd.count(data[at : at + size], 0)
         assert len(odd._begun) < 10
         at += size
         if at >= len(data):
@@ -31,5 +33,28 @@ def test_frames_that_are_no_whole_messages_are_counted_wherever_their_bytes_are_
 
 def test_a_lone_whole_message_is_not_counted() -> None:
     found: list[int] = []
-    OddFrames(found.append).count(frame(b"x" * 200))
+    OddFrames(found.append).count(frame(b"x" * 200), 0)
     assert found == []
+
+
+def test_it_tells_since_when_a_message_is_not_whole() -> None:
+    odd = OddFrames(lambda _: None)
+    now = iter(range(100))
+    told = []
+    for data in (
+        frame(b"whole"),
+        frame(b"x" * 200)[:100],  # 1
+        frame(b"x" * 200)[100:150],
+        frame(b"x" * 200)[150:],
+        frame(b"a", 0x01),  # 4
+        frame(b"", PING),
+        frame(b"b", 0x00),
+        frame(b"c", 0x80) + frame(b"d", 0x01),  # 7
+        frame(b"e", 0x80)[:3],
+        frame(b"e", 0x80)[3:],
+        frame(b"", PING)[:1],  # 10
+        frame(b"", PING)[1:],
+    ):
+        odd.count(data, next(now))
+        told.append(odd.unfinished_since)
+    assert told == [inf, 1, 1, inf, 4, 4, 4, 7, 7, inf, 10, inf]
