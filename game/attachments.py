@@ -11,15 +11,21 @@ import structlog
 import trio
 
 from lastcall.bus.base import Bus
+from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.errors import LastcallError
 from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds, Link, LinkWatcher, RequestHandler
 from lastcall.ids import Incarnation, LinkId, NodeName
+from lastcall.limits import Rate
 from lastcall.peer import Peer
 from lastcall.policy import LinkPolicy
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
+
+LINES = Rate(burst=200, per_second=2)
+"""How many links have lines in the log; a stranger without a secret to know may attach for ever."""
 
 
 class GameIdentity(msgspec.Struct, frozen=True):
@@ -68,6 +74,8 @@ class Attachments:
         self._watcher = listeners.watcher
         self._state = state
         self._started_at = trio.current_time()
+        self._lines = TokenBucket(LINES, self._started_at)
+        self._not_logged = RatedLog("link.not_logged")
 
     def attach(self, attach: nodes.Attach, peer: Peer | None) -> nodes.Reply:
         """Answers a node that wants to attach, or repeats the answer to one that has."""
@@ -131,7 +139,11 @@ class Attachments:
         )
         link.add_state(state)
         self._feeds.mark(link.id)
-        log.info("link.attached", **link.who, feed=attach.feed)
+        link.logged = self._lines.take(trio.current_time())
+        if link.logged:
+            log.info("link.attached", **link.who, feed=attach.feed)
+        else:
+            self._not_logged.warning(**link.who)
         if self._watcher is not None:
             self._watcher.attached(link)
         return None
@@ -145,7 +157,8 @@ class Attachments:
     def drop(self, link_id: LinkId, why: str) -> None:
         """The link is over: its players are away, and its feed is closed."""
         if (link := self._feeds.remove(link_id)) is not None:
-            log.info("link.dropped", **link.who, why=why)
+            if link.logged:
+                log.info("link.dropped", **link.who, why=why)
             link.handler.drop_link(link_id, link.confirmed_until)
             if self._watcher is not None:
                 self._watcher.dropped(link)

@@ -83,6 +83,7 @@ class Link:
         "id",
         "incarnation",
         "liveness",
+        "logged",
         "name",
         "requests",
         "ring",
@@ -108,6 +109,8 @@ class Link:
         self.name = attach.api
         self.wire = attach.wire
         self.who = caller_of(attach)
+        self.logged = True
+        """Whether the log has the line that it was attached."""
         self.incarnation = attach.incarnation
         self.attempt = attach.attempt
         self.dialled = attach.dialled

@@ -96,6 +96,25 @@ async def test_an_attach_makes_the_node_dial_nothing_but_its_sender(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_stranger_who_attaches_without_end_does_not_fill_the_log(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        game = Attacked(nursery, Peer("10.0.0.9"))
+        with capture_logs() as logs:
+            for number in range(10, 1_010):
+                welcome = await game.attach("tcp://10.0.0.9:7001", number)
+                assert isinstance(welcome, nodes.Welcome)
+                await game.ask(nodes.Detach(link=LinkId(number)))
+        events = [line["event"] for line in logs]
+        assert {one: events.count(one) for one in set(events)} == {
+            "link.attached": 200,
+            "link.dropped": 200,
+            "link.not_logged": 5,
+        }
+        nursery.cancel_scope.cancel()
+
+
 async def test_the_feeds_of_listed_networks_are_dialled_from_behind_a_translation(
     autojump_clock: MockClock,
 ) -> None:
