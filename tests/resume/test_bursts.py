@@ -100,7 +100,7 @@ async def test_twenty_rooms_over_the_hard_bound_reset_the_link_and_clients_learn
         await everybody.burst()
         assert len(set(everybody.game.links) - links) == 1
         assert 7 * MIB < everybody.most.bytes <= SMALL.ring_bytes_max
-        assert f"more than {SMALL.ring_bytes_max} bytes wait for it" in capsys.readouterr().out
+        assert f"more than {SMALL.ring_bytes_max} bytes wait for it" in "".join(capsys.readouterr())
         for player in everybody.players:
             assert player.socket.closed == 1012
             assert player.socket.reason == "messages on their way to you were lost"
