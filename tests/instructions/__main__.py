@@ -1,8 +1,8 @@
 """``python -m tests.instructions``: how many instructions an input takes in user space.
 
 A time says little on a machine whose noise is larger than the difference. The instructions of the
-same work are the same each time: two counts differ by less than 0.1 %. They leave out the kernel,
-and how long an instruction takes.
+same work are the same each time: two counts differ by 0.1 % on an idle machine, and by 2 % on
+a busy one. They leave out the kernel, and how long an instruction takes.
 """
 
 from __future__ import annotations
