@@ -10,7 +10,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from signal import SIGTERM, Signals
+from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, NamedTuple, Protocol
 
 import trio
@@ -134,8 +134,14 @@ class Process:
         return int(self._popen.returncode)
 
     def kill(self) -> None:
-        """Sends SIGKILL if the process still runs."""
-        if self.running:
+        """Sends SIGKILL if the process still runs; to its children, too, such as nginx's workers,
+        if it has a session of its own.
+        """
+        if not self.running:
+            return
+        if os.getpgid(self.pid) == self.pid:
+            os.killpg(self.pid, SIGKILL)
+        else:
             self._popen.kill()
 
     def reap(self) -> None:

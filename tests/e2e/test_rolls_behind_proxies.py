@@ -276,13 +276,18 @@ async def start_api(nodes: Nodes, site: Site, host: str, game: Node, *options: s
     return node
 
 
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.fixture(params=PROXIES)
+def proxy(request: pytest.FixtureRequest) -> Proxy:
+    """Each proxy that is installed."""
+    found = PROXIES[request.param]
+    if found.program is None:
+        pytest.skip(f"{request.param} is not installed")
+    return found
+
+
 async def test_nobody_notices_that_a_node_is_missing_when_the_proxy_starts(
-    name: str, nodes: Nodes, site: Site
+    proxy: Proxy, nodes: Nodes, site: Site
 ) -> None:
-    proxy = PROXIES[name]
-    if proxy.program is None:
-        pytest.skip(f"{name} is not installed")
     game = nodes.game()
     await game.wait_started()
     node = await start_api(nodes, site, HOSTS[1], game)
@@ -301,13 +306,9 @@ async def test_nobody_notices_that_a_node_is_missing_when_the_proxy_starts(
     assert (guests.visits, guests.failed) == ({node.name: GUESTS}, [])
 
 
-@pytest.mark.parametrize("name", PROXIES)
 async def test_nobody_notices_that_both_api_nodes_are_replaced_behind(
-    name: str, nodes: Nodes, site: Site
+    proxy: Proxy, nodes: Nodes, site: Site
 ) -> None:
-    proxy = PROXIES[name]
-    if proxy.program is None:
-        pytest.skip(f"{name} is not installed")
     limits = nodes.folder / "limits.toml"
     limits.write_text(f"[limits]\nhandshakes = {{ burst = {CONNECTS}, per-second = 0.01 }}\n")
     game = nodes.game()
