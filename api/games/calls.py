@@ -16,6 +16,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 import trio
 
+from lastcall.api.games.moved_rooms import MovedRooms
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call, Calls
 from lastcall.core.edge.moved_rooms import Trail
@@ -26,8 +27,6 @@ from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 0.1
-MOVED_MAX = 16_384
-"""How many rooms that have moved are remembered."""
 ANSWER_SECONDS = 10.0
 """A game node whose link lives answers at once. One that has not answered by then never will."""
 
@@ -159,13 +158,12 @@ P = TypeVar("P", bound=Pending)
 class PendingCalls(ABC, Generic[P, Tag]):
     """All joins, or all resumes, that are not answered yet; bounded by the sockets."""
 
-    def __init__(self, numbers: Iterator[int]) -> None:
+    def __init__(self, numbers: Iterator[int], moved_rooms: MovedRooms) -> None:
+        self._moved_rooms = moved_rooms
         self._calls: GameCalls[P, Tag] = GameCalls(numbers, ANSWER_SECONDS)
         self._pending: dict[Session, P] = {}
         self._waiting: OrderedDict[P, None] = OrderedDict()
         """Those that no node can be asked for now."""
-        self._moved_to: OrderedDict[str, Incarnation] = OrderedDict()
-        """Where rooms were moved that have moved last."""
 
     def __len__(self) -> int:
         """How many joins or resumes, and calls, are not answered."""
@@ -187,12 +185,8 @@ class PendingCalls(ABC, Generic[P, Tag]):
 
     def moved(self, item: nodes.Moved) -> None:
         """The room runs at another node now: that one is asked for it, even if it has refused, and
-        although another one has not answered. Later requests ask it first.
+        although another one has not answered.
         """
-        self._moved_to[item.room] = item.to
-        self._moved_to.move_to_end(item.room)
-        if len(self._moved_to) > MOVED_MAX:
-            self._moved_to.popitem(last=False)
         for pending in [one for one in self._pending.values() if one.room == item.room]:
             pending.refused_by.discard(item.to)
             calls = self._calls.cancel(pending)

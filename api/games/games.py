@@ -9,6 +9,7 @@ import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, sweep_often
 from lastcall.api.games.joins import Joins
+from lastcall.api.games.moved_rooms import MovedRooms
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.games.witness import Witness
@@ -57,7 +58,10 @@ class Games:
         self._join_seconds = socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._move = move
         numbers = itertools.count(1)
-        self._joins = Joins(lambda: connectors.all_met, numbers, limits, connectors.missing)
+        self._moved_rooms = MovedRooms()
+        self._joins = Joins(
+            lambda: connectors.all_met, numbers, limits, connectors.missing, self._moved_rooms
+        )
         self._resumes = Resumes(
             numbers=numbers,
             missing=connectors.missing,
@@ -65,6 +69,7 @@ class Games:
             regroup_seconds=REGROUPED_SECONDS,
             limits=limits,
             at_once=link_policy.resumes_at_once,
+            moved_rooms=self._moved_rooms,
         )
         self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)
         self._renewals = self.reattacher.renewals
@@ -155,13 +160,17 @@ class Games:
                 for session, request, former in self._relays.regroup(link, item):
                     self._joins.begin(session, request, REGROUP_SECONDS, former)
             case nodes.Moved():
-                self.reattacher.moved(link, item)
-                self._joins.moved(item)
-                self._resumes.moved(item)
+                self._moved(link, item)
             case item if isinstance(item, nodes.SurvivalItem):
                 self.witness.take(link, item)
             case _:
                 self._renewals.renew(self._relays.take(link, item))
+
+    def _moved(self, link: GameLink, item: nodes.Moved) -> None:
+        self.reattacher.moved(link, item)
+        if self._moved_rooms.learn(item):
+            self._joins.moved(item)
+            self._resumes.moved(item)
 
     def _seated(self, link: GameLink, seat: nodes.Seated) -> None:
         found = self._resumes.seated(link, seat) or self._joins.seated(link, seat)

@@ -18,6 +18,7 @@ from functools import partial
 import trio
 
 from lastcall.api.games.calls import PendingCalls, give_up
+from lastcall.api.games.moved_rooms import MovedRooms
 from lastcall.api.games.pending_join import PendingJoin
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
@@ -57,8 +58,9 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         numbers: Iterator[int],
         limits: ClientLimits,
         missing: Callable[[], MissingNodes],
+        moved_rooms: MovedRooms,
     ) -> None:
-        super().__init__(numbers)
+        super().__init__(numbers, moved_rooms)
         self._missing = missing
         self._all_met = all_met
         self._limits = limits
@@ -87,7 +89,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         """
         expires_at = trio.current_time() + patience_seconds
         pending = PendingJoin(session, self._pending, expires_at, request, session.guest, former)
-        if (to := self._moved_to.get(request.room)) in self._links:
+        if (to := self._moved_rooms.where(request.room)) in self._links:
             pending.trail.to = to
         self._pending[session] = pending
         if pending.admit(self._limits):

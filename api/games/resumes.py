@@ -26,6 +26,7 @@ import trio
 
 from lastcall.api.games.calls import PendingCalls, give_up
 from lastcall.api.games.candidates import LEAVING, PlaceLookup
+from lastcall.api.games.moved_rooms import MovedRooms
 from lastcall.api.games.pending_resume import PendingResume
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
@@ -69,8 +70,9 @@ class Resumes(PendingCalls[PendingResume, str]):
         regroup_seconds: float,
         limits: ClientLimits,
         at_once: int,
+        moved_rooms: MovedRooms,
     ) -> None:
-        super().__init__(numbers)
+        super().__init__(numbers, moved_rooms)
         self._resume_seconds = resume_seconds
         self._at_once = at_once
         self._limits = limits
@@ -96,7 +98,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         pending = PendingResume(
             session, self._pending, expires_at, session.guest.identity, ticket, seen, failures
         )
-        if self._lookup.is_attached(to := self._moved_to.get(ticket.room)):
+        if self._lookup.is_attached(to := self._moved_rooms.where(ticket.room)):
             pending.trail.to = to
         self._pending[session] = pending
         self._advance(pending)

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from lastcall.api.games.calls import sweep_often
+from lastcall.api.games.moved_rooms import MovedRooms
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.missing_nodes import MissingNodes
@@ -32,6 +33,7 @@ class Tier:
             regroup_seconds=7,
             limits=ClientLimits(Limits(), Counter()),
             at_once=32,
+            moved_rooms=MovedRooms(),
         )
         links = [FakeGameLink(name) for name in names]
         for link in links:

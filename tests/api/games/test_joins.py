@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.joins import Joins
+from lastcall.api.games.moved_rooms import MovedRooms
 from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.missing_nodes import MissingNodes
 from lastcall.errors import JoinRefused
@@ -74,6 +75,7 @@ class JoinsHarness:
             itertools.count(1),
             ClientLimits(Limits(failed_resumes=Rate(2, 1)), Counter()),
             lambda: self.missing,
+            MovedRooms(),
         )
 
     def link(self, name: str, **more: Any) -> FakeGameLink:

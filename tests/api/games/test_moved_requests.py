@@ -13,6 +13,7 @@ import trio
 
 from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.joins import Joins
+from lastcall.api.games.moved_rooms import MovedRooms
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.missing_nodes import MissingNodes
@@ -30,16 +31,19 @@ class Requests:
 
     def __init__(self, *numbers: int, at_once: int = 32) -> None:
         limits = ClientLimits(Limits(), Counter())
+        nothing_missing = MissingNodes(any_place=False)
+        self.moved_rooms = MovedRooms()
         self.joins = Joins(
-            lambda: True, itertools.count(1), limits, lambda: MissingNodes(any_place=False)
+            lambda: True, itertools.count(1), limits, lambda: nothing_missing, self.moved_rooms
         )
         self.resumes = Resumes(
             numbers=itertools.count(1),
-            missing=lambda: MissingNodes(any_place=False),
+            missing=lambda: nothing_missing,
             resume_seconds=3,
             regroup_seconds=0,
             limits=limits,
             at_once=at_once,
+            moved_rooms=self.moved_rooms,
         )
         self.links = {number: self.up(number) for number in numbers}
 
@@ -442,3 +446,13 @@ async def test_a_resume_in_the_queue_of_a_node_that_is_lost_asks_all_again(
         found.add(resumed(tier, one))
         await trio.sleep(0.3)
     assert found == {asked, queued}
+
+
+async def test_a_later_request_asks_the_node_that_the_room_has_moved_to_last(
+    autojump_clock, tier
+) -> None:
+    for to, epoch, news in ((2, 2, True), (3, 4, True), (2, 2, False)):
+        assert tier.moved_rooms.learn(nodes.Moved("game-1.den", epoch, to, f"game-{to}")) is news
+    tier.resume()
+    tier.join(room="game-1.den")
+    assert [len(link.sent) for link in tier.links.values()] == [0, 0, 2]

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from lastcall.api.games.calls import sweep_often
+from lastcall.api.games.moved_rooms import MovedRooms
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.met_nodes import YOUNG_SECONDS
@@ -40,6 +41,7 @@ class ResumesHarness:
             regroup_seconds=0,
             limits=ClientLimits(Limits(failed_resumes=failures), Counter()),
             at_once=at_once,
+            moved_rooms=MovedRooms(),
         )
 
     def link(self, name: str, **more: Any) -> FakeGameLink:
