@@ -20,7 +20,7 @@ def handshake_of(request: OpeningRequest, address: str) -> Handshake:
 
 
 def token_of(request: OpeningRequest) -> str | None:
-    """The :attr:`Handshake.token` of the request, without the rest, which takes as long."""
+    """The :attr:`Handshake.token` of the request, without what only a function needs."""
     authorization = ", ".join(request.values("authorization"))
     given = bearer_tokens(authorization, request.subprotocols)
     return given[0] if given else _token_in(request.query)

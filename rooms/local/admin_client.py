@@ -56,7 +56,7 @@ class Answer(msgspec.Struct, frozen=True):
     content: bytes
 
 
-async def ask(
+async def fetch(
     client: httpx.AsyncClient, method: str, admin: str, path: str, **request: Any
 ) -> Answer:
     """The answer to a request at an admin port; raises ``httpx.HTTPError``, also for one that is
@@ -66,14 +66,16 @@ async def ask(
     with trio.move_on_after(2 * ANSWER_SECONDS) as patience:
         async with client.stream(method, admin_url(admin, path), **request) as answer:
             if "content-encoding" in answer.headers:
-                raise httpx.ReadError("the answer is compressed")
+                raise httpx.ReadError("it is compressed")
             async for part in answer.aiter_bytes():
                 parts.append(part)
                 left -= len(part)
                 if left < 0:
                     patience.cancel()  # the next read ends, and closes what is open
         return Answer(answer.status_code, b"".join(parts))
-    raise httpx.ReadTimeout("timed out") if left >= 0 else httpx.ReadError("it is too large")
+    if left < 0:
+        raise httpx.ReadError(f"it has over {ANSWER_BYTES} bytes")
+    raise httpx.ReadTimeout("timed out")
 
 
 def text_of(answer: Answer) -> str:
@@ -112,7 +114,7 @@ async def ask_all(items: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[
 async def why_not_ready(client: httpx.AsyncClient, admin: str) -> str:
     """The reason that ``/readyz`` gives; empty if the node is ready."""
     try:
-        answer = await ask(client, "GET", admin, "readyz")
+        answer = await fetch(client, "GET", admin, "readyz")
     except httpx.HTTPError:
         return "no answer"
     is_ready = answer.status_code == httpx.codes.OK
@@ -122,7 +124,7 @@ async def why_not_ready(client: httpx.AsyncClient, admin: str) -> str:
 async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
     """The node's ``/status``, or None when it does not answer with one."""
     try:
-        answer = await ask(client, "GET", admin, "status")
+        answer = await fetch(client, "GET", admin, "status")
         return _read_status(answer)
     except (httpx.HTTPError, *UNREADABLE):
         return None
@@ -173,7 +175,7 @@ async def _post(
     if token is not None:
         headers[b"Authorization"] = b"Bearer " + token
     try:
-        return await ask(client, "POST", admin, path, headers=headers, json=body)
+        return await fetch(client, "POST", admin, path, headers=headers, json=body)
     except httpx.HTTPError as error:
         raise ClusterFailed(f"no answer from {admin} ({str(error) or 'timed out'})") from error
 
@@ -196,7 +198,7 @@ async def links(client: httpx.AsyncClient, admin: str) -> float | None:
 
 async def _metric(client: httpx.AsyncClient, admin: str, name: str, **labels: str) -> float | None:
     try:
-        answer = await ask(client, "GET", admin, "metrics")
+        answer = await fetch(client, "GET", admin, "metrics")
         return counter(answer.content.decode(), name, **labels)
     except (httpx.HTTPError, ValueError):
         return None

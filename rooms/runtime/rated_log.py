@@ -14,7 +14,7 @@ RATE = Rate(burst=5, per_second=1 / 20)
 
 
 class RatedLog:
-    """Logs ``event`` as a warning: 5 times at once, and then 3 times a minute.
+    """Logs ``event`` as a warning or an error: 5 times at once, and then 3 times a minute.
 
     A line that follows others which were left out says how many, in ``left_out``. Its fields are
     made only if it is logged. For one thread; ``clock`` gives seconds.

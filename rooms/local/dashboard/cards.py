@@ -11,6 +11,7 @@ from lastcall.wire.views import NodeCard, NodeFigures, NodeNow
 
 NO_ANSWER = "no answer"
 VERSIONS_MAX = 1_000
+"""With more, those that are shown are numbered anew: a node may tell another each time."""
 
 
 class Generations:
@@ -26,7 +27,7 @@ class Generations:
         unseen = {card.version for card in cards if card.version} - set(self._numbers)
         for version in sorted(unseen):
             self._numbers[version] = len(self._numbers)
-        if len(self._numbers) > VERSIONS_MAX:  # of a node that tells another one each time
+        if len(self._numbers) > VERSIONS_MAX:
             self._numbers = {card.version: 0 for card in cards}
         return tuple(replace(card, generation=self._numbers.get(card.version, 0)) for card in cards)
 

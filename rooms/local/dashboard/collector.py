@@ -10,16 +10,17 @@ import trio
 from msgspec.structs import replace
 
 from lastcall.errors import ClusterFailed
-from lastcall.local.admin_client import ANSWER_SECONDS, ask, ask_all, status
+from lastcall.local.admin_client import ANSWER_SECONDS, ask_all, fetch, status
 from lastcall.wire import UNREADABLE
 from lastcall.wire.reports import Status
 from lastcall.wire.views import NodeCard, NodeFigures, NodeNow
 
 NODES_MAX = 100
 LOOK_SECONDS = 1.0
-ID_CHARS_MAX, CHARS_MAX, LINES_MAX = 100, 1_000, 500
 LEAST_SECONDS = 0.25
 """Between two events ``cluster``."""
+LINES_MAX, CHARS_MAX, ID_CHARS_MAX = 500, 1_000, 100
+"""This much is kept of an answer: log lines, the text of each, and the id to ask for later ones."""
 
 
 class Collector:
@@ -48,7 +49,7 @@ class Collector:
     async def _look(self, admin: str) -> NodeNow | None:
         headers = {"Last-Event-ID": self._last_ids.get(admin, "")}
         try:
-            answer = await ask(self._client, "GET", admin, "cluster/node", headers=headers)
+            answer = await fetch(self._client, "GET", admin, "cluster/node", headers=headers)
             if answer.status_code == httpx.codes.NOT_FOUND:  # a node of version 0.1
                 return _of_status(await status(self._client, admin))
             return _bounded(msgspec.json.decode(answer.content, type=NodeNow))
@@ -92,7 +93,7 @@ async def ask_kinds(client: httpx.AsyncClient, cards: Sequence[NodeCard]) -> byt
     """
     for card in cards:
         try:
-            answer = await ask(client, "GET", card.admin, "cluster/kinds")
+            answer = await fetch(client, "GET", card.admin, "cluster/kinds")
         except httpx.HTTPError:
             continue
         if answer.status_code == httpx.codes.OK:
