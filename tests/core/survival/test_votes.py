@@ -90,7 +90,9 @@ def test_a_vote_is_remembered_for_rivals_that_only_a_later_config_of_its_epoch_n
 
 @given(st.lists(st.tuples(st.sampled_from([P, S, X]), st.integers(0, 3), st.booleans())))
 def test_no_vote_is_given_to_two(events: list[tuple[Incarnation, int, bool]]) -> None:
-    """Nodes ask in any order; one that returns its right for an epoch keeps to it.
+    """Nodes ask in any order, but each asks for an epoch that is not earlier than its last one: it
+    asks for that of its image, which only rises, or of one that it gets after it has returned its
+    right for the epochs until then.
 
     A vote that is returned was not used, and may be given once more.
     """
@@ -103,6 +105,7 @@ def test_no_vote_is_given_to_two(events: list[tuple[Incarnation, int, bool]]) ->
             if owners.get(epoch) == node:
                 del owners[epoch]
         elif epoch >= asks_from[node]:
+            asks_from[node] = epoch
             rivals = tuple(other for other in (P, S, X) if other != node)
             if votes.ask(node, VoteAsked(ROOM, epoch, rivals)).answer is Answer.GRANTED:
                 assert owners.setdefault(epoch, node) == node
