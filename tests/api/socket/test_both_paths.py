@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from time import perf_counter
+from time import thread_time
 
 import pytest
 import structlog
@@ -608,11 +608,11 @@ async def test_a_flood_of_odd_frames_on_many_sockets_does_not_hold_the_loop(
         for client in clients:
             client.send_nowait(odd)
         with longest_step():
-            longest, before = 0.0, perf_counter()
+            longest, before = 0.0, thread_time()
             for _ in range(400):
                 await trio.lowlevel.checkpoint()
-                longest, before = max(longest, perf_counter() - before), perf_counter()
-        assert longest < 0.1, "6 ms at a time; without a limit, 400 ms"
+                longest, before = max(longest, thread_time() - before), thread_time()
+        assert longest < 0.1, "6 ms of CPU at a time; without a limit, 400 ms"
         for client in clients:
             await client.send(frame(b"", 0x80) if odd[0] == 0x01 else frame(b"done"))
             assert (await client.next())[0] == TEXT
