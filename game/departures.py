@@ -15,6 +15,7 @@ from lastcall.game.feeds import Feeds
 from lastcall.game.other_games import OtherGames
 from lastcall.game.room_moves import RoomMoves
 from lastcall.host.host import Host
+from lastcall.host.room_state import RoomState
 from lastcall.ids import RoomId
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
@@ -22,6 +23,8 @@ from lastcall.wire import nodes
 LEAVE_SHARE, CONFIRM_SHARE = 0.5, 0.75
 """Of the farewell: for rooms to leave, and for their new nodes to confirm them."""
 LEAVE_SECONDS = 3.0
+LOOK_SECONDS = 0.1
+"""How often a node that waits for another one looks whether it is back."""
 
 
 class Departures:
@@ -39,7 +42,7 @@ class Departures:
         self._host = host
         self._drain = drain
         self._moves = moves
-        self._peers = others.peers
+        self._others = others
         self._feeds = feeds
         self._survival = None if others.survival is None else others.survival.drain
         self._cutting = trio.Event()
@@ -66,6 +69,7 @@ class Departures:
         """
         with trio.move_on_after(LEAVE_SECONDS):
             self._offer("at_once", "deadline", until=trio.current_time())
+            await self._wait_left()
             await self._moves.handoffs.wait_done()
             if self._survival is not None:
                 await self._survival.wait_handed_over()
@@ -73,7 +77,10 @@ class Departures:
     def cut(self) -> None:
         """Gives away the rooms that can move, and cuts the others; in time, those too."""
         leave_by = trio.current_time() + LEAVE_SHARE * self._drain.policy.farewell_seconds
-        self._host.cut(self._offer("at_once", "deadline", until=leave_by, ends=True))
+        leaving = self._offer("at_once", "deadline", until=leave_by, ends=True)
+        if self._others.any_may_return:
+            leaving |= {room.id for room in self._movable()}
+        self._host.cut(leaving)
         self._cutting.set()
 
     async def run(self) -> None:
@@ -83,7 +90,7 @@ class Departures:
         await self._cutting.wait()
         began, farewell = trio.current_time(), self._drain.policy.farewell_seconds
         with trio.move_on_at(began + LEAVE_SHARE * farewell):
-            await self._moves.handoffs.wait_done(confirmed=False)
+            await self._wait_left()
             if self._survival is not None:
                 await self._survival.wait_handed_over()
                 await self._survival.wait_replaced()
@@ -115,7 +122,9 @@ class Departures:
     def why(self) -> list[str]:
         """Sentences about rooms that wait for their hand-off, that were refused, and under way."""
         reasons, left = self._moves.handoffs.why(), self._drain.seconds_left
-        if self._cutting.is_set() or left is None or not self._peers.any_serves:
+        if self._cutting.is_set() or left is None:
+            return reasons
+        if not (self._others.peers.any_serves or self._others.any_may_return):
             return reasons
         if count := len(self._host.moves.movable("deadline")):
             reasons.append(f"{count} room(s) that will be handed off in {left:.0f} s")
@@ -127,6 +136,17 @@ class Departures:
         if self._survival is not None:
             handed_over = self._survival.hand_over(*moves, ends=ends)
         return self._moves.handoffs.offer(*moves, until=until) | handed_over
+
+    def _movable(self) -> list[RoomState]:
+        """The rooms that have not gone, and could."""
+        return self._host.moves.movable("at_once", "deadline")
+
+    async def _wait_left(self) -> None:
+        """Waits until each room has gone or was refused, also by a node that may soon be back."""
+        await self._moves.handoffs.wait_done(confirmed=False)
+        while self._movable() and self._others.any_may_return:
+            await trio.sleep(LOOK_SECONDS)
+            await self._moves.handoffs.wait_done(confirmed=False)
 
     async def _wait_quiet(self) -> None:
         await self._host.wait_empty()

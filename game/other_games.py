@@ -87,6 +87,11 @@ class OtherGames:
         """How the links to the others do."""
         return LinkCounts() if self._calls is None else self._calls.counts
 
+    @property
+    def any_may_return(self) -> bool:
+        """Whether a node that took rooms before its link was lost may soon be reached again."""
+        return self._calls is not None and self._calls.any_may_return
+
     def why(self) -> list[str]:
         """Sentences about surviving rooms that wait, and about images of others that have to go."""
         if self.survival is None:

@@ -230,6 +230,11 @@ class PeerCalls:
         """Whether every game node that is named was met, or is certainly not there."""
         return self._connectors.none_unmet
 
+    @property
+    def any_may_return(self) -> bool:
+        """Whether a node to which a link stood may soon be reached again."""
+        return self._connectors.any_may_return
+
     async def run(self) -> None:
         """Keeps the links until cancelled, or until :meth:`leave`."""
         try:

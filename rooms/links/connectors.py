@@ -138,6 +138,19 @@ class GameConnectors:
             hinted_seconds=self._policy.hinted_seconds,
         )
 
+    @property
+    def any_may_return(self) -> bool:
+        """Whether another node that was met does not answer now, and its end is not certain.
+
+        One that has not answered for ``lost_seconds`` counts no more.
+        """
+        lost_at = trio.current_time() - self._policy.lost_seconds
+        return any(
+            one.met not in {0, self._me.incarnation} and not one.empty and one.certain_at > lost_at
+            for address, one in self._connectors.items()
+            if address not in self._links
+        )
+
     def _answers(self, address: str) -> bool:
         link = self._links.get(address)
         return link is not None and not link.silent

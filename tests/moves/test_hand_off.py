@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from lastcall.links import feed_reader
+from lastcall.policy import LinkPolicy
 from tests.harness.cluster import CLEAN, CUT, cluster, soon
 from tests.harness.counts import players_in
 from tests.moves.rooms import BUSY, KINDS, LATER
@@ -277,6 +278,65 @@ async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(
         assert one.exit_code == CUT
         assert [line for line in logs if line["event"].startswith("handoff")] == []
         assert (await speakers[0].socket.hear("ended"))["reason"] == "cut"
+
+
+@pytest.mark.parametrize("before", [0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+async def test_a_room_leaves_although_the_link_to_the_other_node_is_lost_before_the_deadline(
+    autojump_clock: MockClock, before: float
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "den", 2)
+        await talk(speakers, "a")
+        began = trio.current_time()
+        one.signal()
+        await trio.sleep_until(began + DRAIN.cut_seconds - before)
+        for link in [link for link in two.links.values() if link.who.get("game") == "game-1"]:
+            two.drop_link(link.id)
+        await one.gone.wait()
+        assert one.exited_at - began < DRAIN.cut_seconds + 1
+        assert one.exit_code == CLEAN
+        assert (await talk(speakers, "b"))["moves"] == 1
+        assert undisturbed(speakers)
+
+
+@pytest.mark.parametrize("parted_at", [-4.0, -0.02, 0.0, 0.02])
+@pytest.mark.parametrize("rooms", [1, 40])
+async def test_rooms_leave_although_their_node_is_parted_from_the_other_one_at_the_deadline(
+    autojump_clock: MockClock, parted_at: float, rooms: int
+) -> None:
+    async with cluster() as c:
+        api, one, _ = await two_nodes(c)
+        groups = [await players(c, api, "den", 2) for _ in range(rooms)]
+        began, leaving = trio.current_time(), one.rooms
+        one.signal()
+        await trio.sleep_until(began + DRAIN.cut_seconds + parted_at)
+        c.bus.break_link("game-1", "game-2")
+        await trio.sleep_until(began + DRAIN.cut_seconds + 0.5)
+        c.bus.heal("game-1")
+        await one.gone.wait()
+        assert one.exit_code == CLEAN
+        moves = 0
+        for speakers in groups:
+            moves += (await talk(speakers, "b"))["moves"]
+            assert undisturbed(speakers)
+        assert moves == leaving > 0
+
+
+async def test_rooms_are_cut_at_the_deadline_if_the_other_node_was_not_heard_for_long(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, _ = await two_nodes(c)
+        (player,) = await players(c, api, "den", 1)
+        c.bus.break_link("game-1", "game-2")
+        await trio.sleep(LinkPolicy().lost_seconds + 5)
+        began = trio.current_time()
+        one.signal()
+        await one.gone.wait()
+        assert one.exited_at - began == soon(DRAIN.cut_seconds)
+        assert one.exit_code == CUT
+        assert (await player.socket.hear("ended"))["reason"] == "cut"
 
 
 async def test_a_room_that_does_not_come_to_rest_is_cut_and_its_node_ends_within_the_farewell(
