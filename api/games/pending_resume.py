@@ -33,6 +33,8 @@ class PendingResume(Pending):
     """Whether it counts as a failure already."""
     ended: bool = field(default=False, init=False)
     """Whether a game node has said that it had the place, which is over. Nobody guesses those."""
+    waited: bool = field(default=False, init=False)
+    """Whether it has waited for a node that could not be asked since all were asked."""
     again_at: float = field(default=inf, init=False)
     """When all nodes are asked again, since one that has refused may get the place."""
 
@@ -52,11 +54,15 @@ class PendingResume(Pending):
         if min(self.again_at, self.retry_at) > now:
             return False
         if self.again_at <= now:
-            self.again_at = inf
-            self.refused_by.clear()
+            self.ask_all_again()
         else:
             self.ask_again()
         return True
+
+    def ask_all_again(self) -> None:
+        """Nodes that have refused may have got the place since."""
+        self.again_at, self.waited = inf, False
+        self.refused_by.clear()
 
     def admit(self, limits: ClientLimits) -> bool:
         """Whether it may be asked for; the limits decide once. If not, it is over.

@@ -3,7 +3,8 @@
 The node that the ticket hints at is asked first, then the others, one after the other. A place is
 declared unknown only when each attached game node has said so and no other can have it. Until then
 a resume waits, ``resume_seconds`` at most, for a node that is silent, is just being met, is gone
-for a moment, or is named by the ticket and was never met here. A node whose version cannot resume
+for a moment, or is named by the ticket and was never met here. That node may have given the room to
+one that had refused before: after the wait all are asked again. A node whose version cannot resume
 has no places, and neither has one that could not be reached for too long
 (:mod:`lastcall.core.edge.missing_nodes`).
 
@@ -172,7 +173,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         now, and is asked again.
         """
         for pending in [*(call.request for call in calls), *queued]:
-            pending.refused_by.clear()
+            pending.ask_all_again()
             self._advance(pending)
 
     def _advance(self, pending: PendingResume) -> None:
@@ -188,7 +189,11 @@ class Resumes(PendingCalls[PendingResume, str]):
             case Wait(suspect):
                 if suspect:
                     pending.charge()
+                pending.waited = True
                 pending.move(self._waiting)
+            case NotThere() if pending.waited:
+                pending.ask_all_again()
+                self._advance(pending)
             case NotThere():
                 if pending.admit(self._limits):
                     pending.charge()

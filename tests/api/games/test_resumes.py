@@ -74,6 +74,19 @@ class ResumesHarness:
         refusal = nodes.Refused(link.calls[at], code, "the reason", ended)
         return self.resumes.refused(link, refusal)
 
+    async def asks_all_again(
+        self, caller: Caller, links: list[FakeGameLink], *, after: float
+    ) -> None:
+        """Checks that all are asked again in ``after`` seconds; all refuse."""
+        asked = [len(link.calls) for link in links]
+        await trio.sleep(max(0, after - 0.01))
+        assert [len(link.calls) for link in links] == asked
+        await trio.sleep(0.12)
+        assert caller.told == []
+        for link in links:
+            self.refuse(link)
+        assert [len(link.calls) for link in links] == [count + 1 for count in asked]
+
     def resume(self, link: FakeGameLink, at: int = -1) -> Caller | None:
         """``link`` grants a call, by default the last one; returns who gets the place."""
         call = link.calls[at]
@@ -172,7 +185,8 @@ async def test_a_resume_waits_3_s_for_the_node_that_its_ticket_names_to_appear(
         caller = harness.begin(ticket=Ticket(room, "p", "s"))
         harness.refuse(one)
         harness.refuse(two)
-        await is_told(caller, "4004", after=3)
+        await harness.asks_all_again(caller, [one, two], after=3)
+        assert caller.told == ["4004"]
     caller = harness.begin(ticket=Ticket("game-3.den", "p", "s"))
     harness.refuse(one)
     harness.refuse(two)
@@ -275,7 +289,22 @@ async def test_the_client_gets_4004_as_soon_as_no_other_node_can_appear(
     harness.refuse(one)
     await trio.sleep(0.98)  # between two sweeps
     harness.missing = NOTHING_MISSING
-    await is_told(caller, "4004", after=0)
+    await harness.asks_all_again(caller, [one], after=0)
+    assert caller.told == ["4004"]
+
+
+async def test_a_node_that_has_refused_is_asked_again_after_the_resume_has_waited_for_another(
+    autojump_clock, harness
+) -> None:
+    one, two = harness.links(2)
+    harness.silence(two)
+    caller = harness.begin()
+    harness.refuse(one)
+    await trio.sleep(1)  # the silent node gives the room to the other one, and ends
+    harness.resumes.link_down(two)
+    await trio.sleep(0.12)
+    assert harness.resume(one) is caller
+    assert caller.told == []
 
 
 async def test_the_client_is_told_to_try_again_after_3_s_without_certainty(
