@@ -42,7 +42,8 @@ class ClientCounts(msgspec.Struct):
 
     ``closed`` counts clients by close code; ``ends`` counts connections by cause, also those that
     never became clients; ``limited`` counts what a limit has refused. ``bytes_in`` are those of
-    messages, and ``bytes_out`` those of WebSocket frames, which are up to 10 bytes longer.
+    messages, counted once a second; ``bytes_out`` are those of WebSocket frames, which are up to 10
+    bytes longer.
     """
 
     frames_in: int = 0
@@ -92,7 +93,7 @@ class ClientConnection:
         self._bytes = TokenBucket(policy.limits.input_bytes, now)
         self._lot = policy.limits.input_bytes.burst / LOTS
         self._uncounted = 0
-        """Bytes of messages that :attr:`_bytes` does not know of yet."""
+        """Bytes of messages that :attr:`_bytes` and :attr:`counts` do not know of yet."""
         self._hang_up = hang_up
         self._pinged_at = 0.0
         self._policy = policy
@@ -116,19 +117,18 @@ class ClientConnection:
         """
         if self.close_code is not None:
             return _last_word(message) if self.last_words else None
-        size = len(message)
-        if isinstance(message, str) and not message.isascii():  # this reads one flag of the text
-            size = len(message.encode())
-        counts = self.counts
-        counts.frames_in += 1
-        counts.bytes_in += size
-        self._uncounted += size
+        self.counts.frames_in += 1
+        if isinstance(message, bytes):
+            self._uncounted += len(message)
+            self.close(Close.UNSUPPORTED, "text frames only")
+            return None
+        # isascii() reads one flag of the text
+        size = len(message) if message.isascii() else len(message.encode())
+        self._uncounted = uncounted = self._uncounted + size
         if not self._frames.take(now):
             self._too_many(Limit.INPUTS, "frames")
-        elif self._uncounted > self._lot and not self._take_lot(now):
+        elif uncounted > self._lot and not self._may_send_lot(now):
             self._too_many(Limit.INPUT_BYTES, "bytes")
-        elif isinstance(message, bytes):
-            self.close(Close.UNSUPPORTED, "text frames only")
         elif size > self._policy.frame_bytes:  # the library counts characters
             self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
         else:
@@ -138,9 +138,13 @@ class ClientConnection:
                 self.strike(ErrorCode(bad.code), str(bad))
         return None
 
-    def _take_lot(self, now: float) -> bool:
+    def _may_send_lot(self, now: float) -> bool:
+        return self._bytes.take(now, self._count_bytes())
+
+    def _count_bytes(self) -> int:
         lot, self._uncounted = self._uncounted, 0
-        return self._bytes.take(now, lot)
+        self.counts.bytes_in += lot
+        return lot
 
     def count_odd(self, frames: int) -> None:
         """Counts frames that the library alone has read: pings, pongs, and parts of messages."""
@@ -205,6 +209,7 @@ class ClientConnection:
         if self.close_code is not None:
             return False
         self.close_code, self.cause = code, cause
+        self._count_bytes()
         return True
 
     def closed_by_peer(self, code: int, reason: str) -> None:
@@ -227,6 +232,8 @@ class ClientConnection:
     def tick(self, now: float) -> None:
         """Sends a beat or a ping if it is time, or gives the client up; called once a second."""
         policy, output = self._policy, self.output
+        if self._uncounted and not self._may_send_lot(now):
+            self._too_many(Limit.INPUT_BYTES, "bytes")
         output.check_reading(now)
         if now - output.sent_at >= policy.beat_seconds:
             self.send(frames.Beat())

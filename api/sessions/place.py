@@ -15,7 +15,6 @@ from typing import Protocol
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
-from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import Incarnation, RoomId
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import frames, nodes
@@ -155,12 +154,15 @@ class Place:
 
     # From the session.
 
-    def say(self, n: int, body: bytes) -> SequenceCheck:
-        """Passes an input on if it is the next, and keeps it until the room has it."""
-        verdict = self.window.take(n, body)
-        if verdict is SequenceCheck.NEXT and self.status is PlaceStatus.LIVE:
+    def say(self, n: int, body: bytes) -> bool:
+        """Passes an input on if it is the next, and keeps it until the room has it; returns whether
+        it is.
+        """
+        if not self.window.take(n, body):
+            return False
+        if self.status is PlaceStatus.LIVE:
             self.link.send(nodes.Say(self.relay.room, self.player, self.session_number, n, body))
-        return verdict
+        return True
 
     def confirm(self) -> None:
         """The client has its ticket, so the previous ticket is void: the room is told."""

@@ -26,7 +26,6 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.core.edge.stale_inputs import StaleInputGuard
 from lastcall.core.edge.token_bucket import TokenBucket
-from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import WrongEvent
 from lastcall.ids import Incarnation, PlayerId, RoomId, Ticket
 from lastcall.policy import SocketPolicy
@@ -77,8 +76,8 @@ class OwnPlace(Protocol):
     def owner(self) -> Incarnation:
         """The game process that has its room."""
 
-    def say(self, n: int, body: bytes) -> SequenceCheck:
-        """Passes an input on, if it is the next."""
+    def say(self, n: int, body: bytes) -> bool:
+        """Passes an input on if it is the next; returns whether it is."""
 
     def confirm(self) -> None:
         """The client has shown that it has its ticket: its first frame about the place is here."""
@@ -183,9 +182,8 @@ class Session:
         else:
             if not place.confirmed:
                 self._confirm(place)
-            if place.say(frame.n, bytes(frame.d)) is SequenceCheck.GAP:
-                expected = place.window.last + 1
-                self.connection.strike(ErrorCode.BAD_FRAME, f"expected n={expected}", frame.n)
+            if not place.say(frame.n, bytes(frame.d)) and frame.n > (last := place.window.last):
+                self.connection.strike(ErrorCode.BAD_FRAME, f"expected n={last + 1}", frame.n)
 
     def _begin(self, event: Event, request: frames.Join | frames.Resume) -> None:
         """Begins a join or a resume; if the client may not ask now, it is told so or moved."""

@@ -10,7 +10,7 @@ import enum
 
 
 class SequenceCheck(enum.Enum):
-    """The three ways to treat an item, by its number."""
+    """The ways to treat an item, by its number."""
 
     NEXT = "next"
     """Take it."""

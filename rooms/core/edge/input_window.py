@@ -7,8 +7,6 @@ waits), so nothing is lost and nothing grows.
 
 from __future__ import annotations
 
-from lastcall.core.sequence import SequenceCheck
-
 
 class InputWindow:
     """The inputs of one place that the room may not have yet: all in ``acked < n <= last``."""
@@ -41,20 +39,20 @@ class InputWindow:
         self.inputs_max = 0
         self.full = True
 
-    def take(self, n: int, body: bytes) -> SequenceCheck:
-        """Keeps input ``n`` if it is the next; a repeat or a gap changes nothing.
+    def take(self, n: int, body: bytes) -> bool:
+        """Keeps input ``n`` if it is the next, and returns whether it is. A repeat, up to
+        :attr:`last`, changes nothing, and neither does one behind a gap.
 
         A full window takes one more all the same: the bounds ask the caller to stop reading, and
         what was read already must not be lost.
         """
         inputs = self._inputs
-        expected = self.acked + len(inputs) + 1
-        if n != expected:
-            return SequenceCheck.REPEAT if n < expected else SequenceCheck.GAP
+        if n != self.acked + len(inputs) + 1:
+            return False
         inputs.append(body)
         self.bytes_held += len(body)
         self.full = len(inputs) >= self.inputs_max or self.bytes_held >= self.bytes_max
-        return SequenceCheck.NEXT
+        return True
 
     def ack(self, n: int) -> bool:
         """Forgets all inputs up to ``n``; returns whether there were any.
