@@ -57,8 +57,8 @@ class StandbyCopies:
     def put(self, room: RoomId, copy: StandbyCopy) -> None:
         """Keeps the copy."""
         self.drop(room)
-        self._kept[room] = Kept(copy, copy.size)
-        self.bytes += copy.size
+        self._kept[room] = kept = Kept(copy, copy.size)
+        self.bytes += kept.size
 
     def apply(self, room: RoomId, step: bytes) -> str | None:
         """Applies a step to the room's copy; why it cannot, if so: then the copy is worth nothing.
@@ -72,8 +72,9 @@ class StandbyCopies:
             kept.copy.apply(step)
         except (ImageRefused, RemoteProtocolError) as refusal:
             return str(refusal)
-        self.bytes += kept.copy.size - kept.size
-        kept.size = kept.copy.size
+        size = kept.copy.size
+        self.bytes += size - kept.size
+        kept.size = size
         return self._full if self.bytes > self._limit else None
 
     def take(self, room: RoomId) -> Image:

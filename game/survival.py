@@ -160,10 +160,10 @@ class Survival:
 
     def received(self, node: Incarnation, item: items.SurvivalItem) -> None:
         """``node`` has said something about a room."""
-        if isinstance(item, items.StandbyImage):
-            self._image(node, item)
-        elif isinstance(item, items.Step):
+        if isinstance(item, items.Step):
             self._driver.take(self.rooms.receive(node, item), InHand(node, item))
+        elif isinstance(item, items.StandbyImage):
+            self._image(node, item)
         else:
             if isinstance(item, items.Fenced) and item.room in self._driver.leaving.left:
                 self._driver.leaving.arrived(item.room)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 import structlog
@@ -65,6 +66,19 @@ class SurvivalActions:
         """The rooms that are to go to their standbys."""
         self.promotions = 0
         """How many rooms went on here from an image of this node."""
+        self._acts: dict[type[actions.ToDo], Callable[[Any], None]] = {
+            actions.Send: self._send,
+            actions.SendStep: self._send_step,
+            actions.Leave: self._leave,
+            actions.Keep: self._keep,
+            actions.SendImage: self._send_image,
+            actions.Standing: self._stand,
+            actions.Promote: self._promote,
+            actions.Drop: self._drop,
+            actions.LeftToStandby: self._leave_to_standby,
+            actions.Finished: self._finish,
+        }
+        """All but ``Elsewhere``, which answers a request: :meth:`Survival.asked`."""
 
     def opened(self, room: RoomId, kind: KindName) -> None:
         """A room runs here."""
@@ -94,7 +108,7 @@ class SurvivalActions:
     def _try(self, action: actions.Action) -> None:
         """A fault of this program in one room's action costs the others nothing."""
         try:
-            self._act(action)
+            self._acts[type(action)](action)
         except Exception:
             log.exception("survival.action_failed", room=action.room, action=type(action).__name__)
             if isinstance(action, actions.Keep):
@@ -108,33 +122,22 @@ class SurvivalActions:
         else:
             self._todo = deque(action for action in self._todo if action.room != room)
 
-    def _act(self, action: actions.Action) -> None:
-        """Does all but ``Elsewhere``, which answers a request: :meth:`Survival.asked`."""
-        match action:
-            case actions.SendStep():
-                data = self.steps.data(action.room, action.n)
-                step = items.Step(action.room, action.epoch, action.n, data, action.config)
-                self._links.send(action.to, step)
-            case actions.Leave():
-                self._leave(action.room, action.upto)
-            case actions.Send():
-                self._links.send(action.to, action.item)
-            case actions.Keep():
-                self._keep(action.room)
-            case actions.SendImage():
-                self._send_image(action)
-            case actions.Standing():
-                runs = self._rooms.primary(action.room) is not None
-                self.standings.put(action.room, action.protection, action.why, runs=runs)
-            case actions.Promote():
-                self._promote(action)
-            case actions.Drop() | actions.LeftToStandby() | actions.Finished():
-                self._end(action)
+    def _send(self, action: actions.Send) -> None:
+        self._links.send(action.to, action.item)
 
-    def _leave(self, room: RoomId, upto: int) -> None:
-        for seconds in self.steps.commit(room, upto):
+    def _send_step(self, action: actions.SendStep) -> None:
+        data = self.steps.data(action.room, action.n)
+        step = items.Step(action.room, action.epoch, action.n, data, action.config)
+        self._links.send(action.to, step)
+
+    def _leave(self, action: actions.Leave) -> None:
+        for seconds in self.steps.commit(action.room, action.upto):
             self.standings.commits.observe(seconds)
-        self._host().protected.leave(room, upto)
+        self._host().protected.leave(action.room, action.upto)
+
+    def _stand(self, action: actions.Standing) -> None:
+        runs = self._rooms.primary(action.room) is not None
+        self.standings.put(action.room, action.protection, action.why, runs=runs)
 
     def _send_image(self, action: actions.SendImage) -> None:
         """Sends the image as of the room's last step, which may be made since the decision."""
@@ -145,8 +148,8 @@ class SurvivalActions:
         for part in split(action.room, primary.last, primary.config, image):
             self._links.send(action.to, part)
 
-    def _keep(self, room: RoomId) -> None:
-        in_hand = self._in_hand
+    def _keep(self, action: actions.Keep) -> None:
+        room, in_hand = action.room, self._in_hand
         if in_hand is None or in_hand.item.room != room:
             raise RuntimeError(f"no image or step of the room {room} is in hand")
         if in_hand.copy is not None:
@@ -186,21 +189,18 @@ class SurvivalActions:
         if self.leaving.add(room) or self.leaving.ends:
             self.do(self._rooms.hand_over(room, ends=self.leaving.ends))
 
-    def _end(self, end: actions.Drop | actions.LeftToStandby | actions.Finished) -> None:
-        """The room, or its image, is here no more."""
-        match end:
-            case actions.Drop():
-                self._drop(end.room, end.owner)
-            case actions.LeftToStandby():
-                self.leaving.left.add(end.room)
-                self._host().moves.leave(end.room)
-                self._forget(end.room)
-            case actions.Finished():
-                self._forget(end.room)
-                self._host().protected.finished(end.room)
+    def _leave_to_standby(self, action: actions.LeftToStandby) -> None:
+        self.leaving.left.add(action.room)
+        self._host().moves.leave(action.room)
+        self._forget(action.room)
 
-    def _drop(self, room: RoomId, owner: Incarnation) -> None:
+    def _finish(self, action: actions.Finished) -> None:
+        self._forget(action.room)
+        self._host().protected.finished(action.room)
+
+    def _drop(self, action: actions.Drop) -> None:
         """Another node has the room: one that runs here is muted, and an image is forgotten."""
+        room, owner = action.room, action.owner
         self._copies.drop(room)
         running = self._host().find(room)
         if running is not None and running.state.changes is not None:

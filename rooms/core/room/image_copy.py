@@ -5,9 +5,7 @@ The law: the copy of an image to which all steps since were applied is the image
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable
-from operator import itemgetter
 
 from msgspec.structs import replace
 
@@ -18,7 +16,6 @@ from lastcall.wire.steps import RoomStep
 
 SEAT_BYTES = 1024
 """About what a seat, an alarm or an event takes at most, without long names and claims."""
-_number = itemgetter(0)
 
 
 class ImageCopy:
@@ -120,19 +117,24 @@ class ImageCopy:
         )
 
     def _say(self, step: RoomStep) -> None:
-        kept = self._kept
+        kept, size = self._kept, self._bytes
         for message in step.said:
             kept.append(message)
-            self._bytes += len(message[1])
+            size += len(message[1])
         if step.said:
             self.seq = step.said[-1][0]
         if step.seq is not None:
             self.seq = step.seq
         if step.forgotten is not None:
             self.forgotten = step.forgotten
-            count = bisect_right(kept, step.forgotten, key=_number)
-            self._bytes -= sum(len(body) for _, body, _ in kept[:count])
+            count = 0
+            for number, body, _ in kept:
+                if number > step.forgotten:
+                    break
+                size -= len(body)
+                count += 1
             del kept[:count]
+        self._bytes = size
 
     def _take_seats(self, seats: Iterable[SeatImage], now: float) -> None:
         for seat in seats:

@@ -11,6 +11,9 @@ from lastcall.ids import Incarnation
 from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Answer, SurvivalItem, Vote
 
+OF_A_LINE = (items.Step, items.StandbyImage, items.Resign)
+"""The items of a node that runs a room."""
+
 
 class Arrivals:
     """Others speak to ``holders``, and ask for the ``votes`` of a node in place of a witness."""
@@ -52,10 +55,10 @@ class Arrivals:
 
     def _make_way(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
         """A room that runs here is dropped for the image, or a step, of a later epoch."""
-        primary = self._holders.primary(item.room)
-        if primary is None or not isinstance(item, items.StandbyImage | items.Step | items.Resign):
+        if not isinstance(item, OF_A_LINE):
             return []
-        if item.epoch <= primary.config.epoch:
+        primary = self._holders.primary(item.room)
+        if primary is None or item.epoch <= primary.config.epoch:
             return []
         return self._holders.carry(primary.outdated(source))
 

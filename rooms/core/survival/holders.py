@@ -13,6 +13,8 @@ from lastcall.ids import Incarnation, RoomId
 from lastcall.wire.survival_items import Config, StandbyImage, SurvivalItem
 
 Holder = Primary | Standby
+OF_HOLDERS = frozenset({Promote, Drop, Finished, LeftToStandby})
+"""The actions that change what a node has of a room: few of many."""
 
 
 class Holders:
@@ -79,16 +81,18 @@ class Holders:
                 out += self._to_self(action.item)
                 continue
             out.append(action)
-            if isinstance(action, Promote):
-                out += self._promoted(action)
-            elif isinstance(action, Drop | Finished | LeftToStandby):
-                self._forget(action)
+            if type(action) in OF_HOLDERS:
+                out += self._change(action)
         return out
 
-    def _forget(self, action: Drop | Finished | LeftToStandby) -> None:
+    def _change(self, action: Action) -> list[Action]:
+        """The room runs here from now on, or neither it nor its image is here any more."""
+        if isinstance(action, Promote):
+            return self._promoted(action)
         holder = self._rooms.pop(action.room)
         if isinstance(action, Finished) or (isinstance(holder, Standby) and holder.over):
             self._votes.close(action.room, holder.config)
+        return []
 
     def _promoted(self, action: Promote) -> list[Action]:
         image = self.standby(action.room)

@@ -138,7 +138,7 @@ class Line:
 
     def commit(self) -> None:
         """Lets all words leave that every standby has."""
-        confirmed = min((self._kept[node] for node in self.config.standbys), default=self.last)
+        confirmed = min(map(self._kept.__getitem__, self.config.standbys), default=self.last)
         if confirmed > self.left:
             self.left = confirmed
             if self.settled:
