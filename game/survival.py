@@ -73,8 +73,10 @@ class Survival:
         self.standings = self._driver.standings
         self._assembly = Assembly(policy.image_bytes)
         self.rounds = SurvivalRounds(self.rooms, self._driver, self._views, policy)
-        self.drain = SurvivalDrain(self.rooms, self._driver, self.copies, self.links, host)
         self._refusals = RatedLog("survival.refused")
+        self.drain = SurvivalDrain(
+            self.rooms, self._driver, self.copies, self.links, host, self._refusals
+        )
 
     async def run(self) -> None:
         """Follows the nodes, and asks again, until cancelled."""

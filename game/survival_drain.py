@@ -17,9 +17,11 @@ from lastcall.game.survival_actions import SurvivalActions
 from lastcall.game.survival_rounds import ROOMS_AT_ONCE
 from lastcall.host.host import Host
 from lastcall.ids import RoomId
+from lastcall.runtime.rated_log import RatedLog
 
 log = structlog.get_logger()
 
+TOO_LATE = "its standby has not taken it in time"
 REPLACED_SECONDS = 2.0
 LEAVE_SECONDS = 0.25
 """Between two looks of a node that ends whether it has images still."""
@@ -35,8 +37,10 @@ class SurvivalDrain:
         copies: StandbyCopies,
         links: PairLinks,
         host: Callable[[], Host],
+        refusals: RatedLog,
     ) -> None:
         self._rooms = rooms
+        self._refusals = refusals
         self._driver = driver
         self._copies = copies
         self._links = links
@@ -57,7 +61,7 @@ class SurvivalDrain:
     def stop(self) -> None:
         """It is too late: hands over no room that comes now, and waits for no image. Rooms that run
         here are left to their standbys, if these may go on with them when their witnesses have
-        voted.
+        voted; and it is logged why others stay, to be cut.
         """
         self._driver.leaving.moves, self._stopped = (), True
         if images := len(self._copies):
@@ -66,6 +70,10 @@ class SurvivalDrain:
             self._driver.do(self._rooms.leave_to_standby(room))
         if rooms := len(self._driver.leaving.left):
             log.warning("survival.left", rooms=rooms)
+        for room, kind in self._driver.kinds.items():
+            if self._rooms.primary(room) is not None:
+                reason = self._driver.standings.why_of(room) or TOO_LATE
+                self._refusals.warning(room=room, kind=kind, game="", reason=reason)
 
     async def wait_handed_over(self) -> None:
         """Waits until no room is to go that runs here; always a checkpoint."""

@@ -238,3 +238,19 @@ async def test_a_room_that_hears_neither_its_standby_nor_its_witness_waits_and_s
         c.bus.heal(one.name)
         await speakers[0].hear_data({"said": "a", "count": 1, "moves": 0})
         assert speakers[0].heard_once
+
+
+async def test_the_log_of_a_drain_says_why_a_surviving_room_was_cut(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        without = {kind: SURVIVORS[kind] for kind in SURVIVORS if kind != "ark"}
+        api, (one, _) = await start(c, {"game-1": SURVIVORS, "game-2": without})
+        (player,) = await players(c, api, "ark", 1)
+        with capture_logs() as logs:
+            one.signal()
+            await one.gone.wait()
+        assert (await player.socket.hear("ended"))["reason"] == "cut"
+        (refused,) = [line for line in logs if line["event"] == "survival.refused"]
+        assert (refused["kind"], refused["game"]) == ("ark", "")
+        assert "no other game node" in refused["reason"]
