@@ -133,10 +133,12 @@ class Relay:
             counts = self._relays.counts
             counts.frames_out += len(places)
             counts.bytes_out += len(places) * len(frame)
+            outputs = []
             for place in places:
                 if place.ack_due:
                     place.send_ack()
-            send_to_all([place.output for place in places], frame)
+                outputs.append(place.output)
+            send_to_all(outputs, frame)
             return
         for player in item.to:
             addressed = self.places.get(player)

@@ -227,9 +227,14 @@ async def wait_sent(stream: ClientStream) -> None:
 
 def send_to_all(streams: Sequence[ClientStream], frame: bytes) -> None:
     """:meth:`ClientStream.send_nowait` to many: the usual case is one loop without calls."""
+    is_small = len(frame) <= LARGE_BYTES
     for stream in streams:
         cork = stream.cork
-        if cork.held and stream.state is OPEN and stream not in cork.pending:
+        if not cork.held or stream.state is not OPEN:
+            stream.send_nowait(frame)
+        elif (frames := cork.pending.get(stream)) is None:
             cork.pending[stream] = [frame]
+        elif is_small and len(frames) < FRAMES_PER_WRITE - 1:
+            frames.append(frame)
         else:
             stream.send_nowait(frame)
