@@ -75,7 +75,7 @@ class Survival:
         self.rounds = SurvivalRounds(self.rooms, self._driver, self._views, policy)
         self._refusals = RatedLog("survival.refused")
         self.drain = SurvivalDrain(
-            self.rooms, self._driver, self.copies, self.links, host, self._refusals
+            self.rooms, self._driver, self.copies, self.links, host=host, refusals=self._refusals
         )
 
     async def run(self) -> None:

@@ -36,6 +36,7 @@ class SurvivalDrain:
         driver: SurvivalActions,
         copies: StandbyCopies,
         links: PairLinks,
+        *,
         host: Callable[[], Host],
         refusals: RatedLog,
     ) -> None:
