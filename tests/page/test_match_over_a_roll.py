@@ -116,7 +116,7 @@ def test_a_match_goes_on_while_every_node_is_rolled_and_two_are_killed(tmp_path:
         old = set(serving(ann, "api") + serving(ann, "game"))
 
         press(ann, "Roll the cluster")
-        visible(ann, "#rolling-text", "(1 of 4)")
+        until(ann, f"/[1234] of 4/.test({ROLLING}.textContent)")
         take(bob, ann, 4)
         until(ann, f"{ROLLING}.hidden || /[234] of 4/.test({ROLLING}.textContent)")
         take(ann, bob, 1)

@@ -8,10 +8,13 @@ import pytest
 
 from tests.api.auth.conftest import EC, OTHER_EC, pem, token
 from tests.page.browser import browsing, until, visible
-from tests.page.test_match_over_a_roll import ROLLING, cluster, press
+from tests.page.test_match_over_a_roll import ROLLING, cluster, press, serving
 from tests.page.test_play import link, mark, play
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+CARDS = "[...document.querySelectorAll('.card h4')].map((one) => one.textContent)"
+"""The names of the nodes that the page shows."""
 
 
 def test_players_with_tokens_play_through_a_roll_and_others_are_told_that_they_may_not(
@@ -35,9 +38,10 @@ def test_players_with_tokens_play_through_a_roll_and_others_are_told_that_they_m
         visible(bob, ".status", "Ann to move, with X.")
         mark(ann, 0)
         visible(bob, ".status", "Your turn: you are O.")
+        old = serving(ann, "api") + serving(ann, "game")
+        assert len(old) == 4
         press(ann, "Roll the cluster")
-        visible(ann, "#rolling-text", "(1 of 4)")
-        until(ann, f"{ROLLING}.hidden")
+        until(ann, f"old => {ROLLING}.hidden && !{CARDS}.some((one) => old.includes(one))", old)
         for one, cell in ((bob, 4), (ann, 1), (bob, 5), (ann, 2)):
             visible(one, ".status", "Your turn")
             mark(one, cell)
