@@ -127,7 +127,7 @@ class ClientConnection:
         self._uncounted = uncounted = self._uncounted + size
         if not self._frames.take(now):
             self._too_many(Limit.INPUTS, "frames")
-        elif uncounted > self._lot and not self._may_send_lot(now):
+        elif uncounted > self._lot and not self._take_lot(now):
             self._too_many(Limit.INPUT_BYTES, "bytes")
         elif size > self._policy.frame_bytes:  # the library counts characters
             self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
@@ -138,7 +138,7 @@ class ClientConnection:
                 self.strike(ErrorCode(bad.code), str(bad))
         return None
 
-    def _may_send_lot(self, now: float) -> bool:
+    def _take_lot(self, now: float) -> bool:
         return self._bytes.take(now, self._count_bytes())
 
     def _count_bytes(self) -> int:
@@ -232,7 +232,7 @@ class ClientConnection:
     def tick(self, now: float) -> None:
         """Sends a beat or a ping if it is time, or gives the client up; called once a second."""
         policy, output = self._policy, self.output
-        if self._uncounted and not self._may_send_lot(now):
+        if self._uncounted and not self._take_lot(now):
             self._too_many(Limit.INPUT_BYTES, "bytes")
         output.check_reading(now)
         if now - output.sent_at >= policy.beat_seconds:
