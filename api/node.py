@@ -238,7 +238,11 @@ class ApiNode:
         self._tasks.start_soon(self.gateway.moves.move_all, within_seconds)
 
     async def farewell(self) -> None:
-        """Nothing to do: each link detaches as the services end."""
+        """Waits until the game nodes have heard who has left: nobody else would tell them, and they
+        would keep the seats. Then each link detaches, as the services end.
+        """
+        with trio.move_on_after(self._settings.link_policy.lost_seconds):
+            await self.games.wait_leaves_heard()
 
     def counts(self) -> Counts:
         """How clients have gone since the drain began."""

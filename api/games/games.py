@@ -26,8 +26,11 @@ from lastcall.links.link import GameLink
 from lastcall.links.link_counts import Loss
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.batches import Steps
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import frames, nodes
 
+HEARD_SECONDS = 0.1
+"""Between two looks whether all leaves are heard."""
 NOTICE_REST_SECONDS = 0.005
 """Between two batches of notices that a game node drains: moving its rooms presses more."""
 REGROUP_SECONDS = 5.0
@@ -99,6 +102,11 @@ class Games:
     def known(self) -> list[Candidate]:
         """The attached game nodes, with the joins that are under way to each."""
         return self._joins.known
+
+    async def wait_leaves_heard(self) -> None:
+        """Waits until all game nodes have heard which clients have left, or are lost."""
+        while self.reattacher.leaves_unheard:
+            await next_tick(HEARD_SECONDS)
 
     # From the client: lastcall.api.sessions.session.GameTier
 

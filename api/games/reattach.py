@@ -66,6 +66,20 @@ class PlaceReattacher:
         asked = [call.request for call in self._places.calls.unanswered(link)]
         return sessions_of(one for one in [*asked, *waiting] if one.search is None)
 
+    @property
+    def leaves_unheard(self) -> bool:
+        """Whether a game node has not heard yet that a client has left; nobody else will say it."""
+        queues = self._queues
+        return (
+            self._places.any_left
+            or any(group.leaves for group in queues.groups.values())
+            or any(
+                isinstance(item, nodes.Leave)
+                for link in queues.links.values()
+                for item in link.unsent
+            )
+        )
+
     # From the links.
 
     def link_up(self, link: GameLink) -> None:

@@ -58,6 +58,11 @@ class SuspendedPlaces:
         """Those that are searched for."""
         return [one for one in self._suspended.values() if one.search is not None]
 
+    @property
+    def any_left(self) -> bool:
+        """Whether a client has left while its place was suspended, and the room is to hear it."""
+        return any(place.status is PlaceStatus.LEFT for place in self._suspended)
+
     def of(self, place: Place) -> Suspended:
         """The record of a suspended place."""
         return self._suspended.get(place) or self._suspended.setdefault(place, Suspended(place))

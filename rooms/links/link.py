@@ -106,7 +106,7 @@ class GameLink:
 
     @property
     def unsent(self) -> list[nodes.Up]:
-        """The items that the game node has not answered; read it once, when the link is over."""
+        """The items that the game node has not answered."""
         return self.uplink.unsent
 
     async def run(

@@ -5,7 +5,6 @@ The rules are in :mod:`lastcall.core.link.uplink` and :mod:`lastcall.core.link.b
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
@@ -71,9 +70,8 @@ class Uplink:
 
     @property
     def unsent(self) -> list[nodes.Up]:
-        """The items that the game node has not answered; read it once, when the link is over."""
-        _, waiting = self._waiting.take(sys.maxsize, sys.maxsize)
-        return [*self._in_flight, *waiting]
+        """The items that the game node has not answered."""
+        return [*self._in_flight, *self._waiting]
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
         """Queues an item for the next request; drops it once the listener knows of the loss.

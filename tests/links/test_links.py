@@ -977,7 +977,7 @@ async def test_a_reset_link_keeps_its_unsent_items_and_omits_the_answered_ones(
         assert link.loss is Loss.RESET
         assert link.unsent == [input_item(2), input_item(3)]
         link.send(input_item(4))
-        assert link.unsent == [input_item(2)]  # a link that has ended keeps no items
+        assert link.unsent == [input_item(2), input_item(3)]  # one that has ended takes no more
 
 
 async def test_an_item_sent_to_a_link_during_its_reset_is_kept_as_unsent(

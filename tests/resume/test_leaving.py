@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from lastcall import Left, Room, Said, room
 from lastcall.policy import RoomPolicy
+from tests.harness.cluster import CLEAN
 from tests.harness.counts import players_in
 from tests.harness.player import Player
 from tests.resume.test_place import two_api_nodes
@@ -177,3 +178,51 @@ async def test_a_leave_of_a_join_that_is_refused_is_over_with_it(
         await socket.hear("joined")
         await trio.sleep(1)
         assert players_in(game.node.host) == 1
+
+
+@pytest.mark.parametrize("broken_seconds", [0.2, 1.0, 2.5])
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_node_that_drains_ends_when_a_leave_that_its_link_has_lost_is_heard(
+    autojump_clock: MockClock, broken_seconds: float, reset: bool
+) -> None:
+    """Else the seat would be kept for somebody who has left, for 30 s."""
+    async with two_api_nodes(minutes) as (c, game, one, two):
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="minutes")
+        await bob.join(two, room=ann.room)
+        await trio.sleep(0.3)
+        c.bus.break_link("api-1", "game-1")
+        if reset:
+            game.drop_links()
+        await ann.socket.send(t="leave")
+        assert (await ann.socket.hear("ended"))["reason"] == "left"
+        ann.socket.drop()
+        one.signal()
+        one.signal()
+        await trio.sleep(broken_seconds)
+        assert not one.gone.is_set()
+        c.bus.heal("api-1")
+        healed = trio.current_time()
+        await bob.hear_data(LEFT)
+        assert trio.current_time() - healed < 2
+        await one.gone.wait()
+        assert one.exited_at - healed < 2.5
+        assert one.exit_code == CLEAN
+
+
+async def test_a_node_that_drains_waits_6_s_at_most_for_a_leave_to_be_heard(
+    autojump_clock: MockClock,
+) -> None:
+    async with two_api_nodes(minutes) as (c, _, one, two):
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="minutes")
+        await bob.join(two, room=ann.room)
+        c.bus.break_link("api-1", "game-1")
+        await ann.socket.send(t="leave")
+        await ann.socket.hear("ended")
+        ann.socket.drop()
+        one.signal()
+        start = trio.current_time()
+        await one.gone.wait()
+        assert 2 < one.exited_at - start <= 6.5
+        assert one.exit_code == CLEAN

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from lastcall.core.sequence import SequenceCheck
@@ -34,6 +35,9 @@ class Outgoing(Generic[Item]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return (item for item, _ in self._items)
 
     def push(self, item: Item, size: int, *, pressing: bool = True) -> None:
         """Adds an item of about ``size`` bytes."""
