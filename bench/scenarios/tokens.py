@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -54,8 +55,8 @@ class Signed(msgspec.Struct, frozen=True):
 
 async def measure_tokens(settings: TokenSettings, progress: Progress) -> Report:
     """Clients connect, hear ``hello`` and close: anonymous ones in one service, and in one for each
-    algorithm some with a token of their own. They come to all services by turns: so whatever
-    disturbs one disturbs all, and a run compares them.
+    algorithm some with a token of their own. They come to all services by turns, in any order: so
+    whatever disturbs one disturbs all, and a run compares them.
 
     Raises ``UsageError``, ``ClusterFailed``, ``DialFailed`` and ``LoadFailed``.
     """
@@ -115,7 +116,7 @@ async def _visit(
 ) -> None:
     for first in range(0, len(clients), AT_ONCE):
         some = clients[first : first + AT_ONCE]
-        for way in WAYS:
+        for way in random.sample(WAYS, len(WAYS)):
             async with trio.open_nursery() as nursery:
                 for client in some:
                     nursery.start_soon(_visit_once, urls[way][client])
