@@ -67,8 +67,8 @@ class Lifecycle:
     def on(self, event: Event) -> Phase:
         """Takes the step and returns the new phase; raises :class:`WrongEvent` if there is none."""
         if not self.knows(event):
-            expected = ", ".join(TABLE[self.phase]) or "nothing more"
-            raise WrongEvent(f"a node that is {self.phase} takes {expected}; not {event}")
+            phases = " or ".join(phase for phase, steps in TABLE.items() if event in steps)
+            raise WrongEvent(f"{event} is for a node that is {phases}; this one is {self.phase}")
         self.phase = TABLE[self.phase][event]
         return self.phase
 

@@ -41,11 +41,13 @@ class Failed(msgspec.Struct, frozen=True):
 
 class Loaded(msgspec.Struct, frozen=True):
     """The event ``dev.loaded``: ``folders`` are those of the author's files, and ``states`` the
-    places where the types of the kinds' states are defined, as ``FILE:LINE``.
+    places where the types of the kinds' states are defined, as ``FILE:LINE``. ``kinds`` are None if
+    there are too many to tell.
     """
 
     folders: tuple[str, ...] = ()
     states: Mapping[str, str] = {}
+    kinds: tuple[str, ...] | None = None
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -81,13 +83,18 @@ def describe_failure(
 
 
 def describe_loaded(
-    kinds: Iterable[Kind], before: Collection[str], rooms: Collection[str]
+    kinds: Collection[Kind], before: Collection[str], rooms: Collection[str]
 ) -> dict[str, Any]:
     """The fields of ``dev.loaded``; ``rooms`` are the modules that were asked for."""
+    names = [kind.name for kind in kinds]
     named = [str(getattr(sys.modules.get(name), "__file__", None) or "") for name in rooms]
     places = {kind.name: _place_of_type(kind.state) for kind in kinds if kind.state is not None}
     states = dict(zip(places, _fitting(places.values()), strict=False))
-    return {"folders": _folders([*named, *_files(before)]), "states": states}
+    return {
+        "folders": _folders([*named, *_files(before)]),
+        "states": states,
+        "kinds": names if names == _fitting(names) else None,
+    }
 
 
 def _from_author(error: BaseException) -> Any:

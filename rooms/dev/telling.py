@@ -22,6 +22,8 @@ UNREST = (
     "be encoded (then room.state_failed says why); it moves as soon as it can"
 )
 
+GONE = "the new code has no kind of this name; it moves when a save brings that back"
+
 
 class Page(Protocol):
     """The page, as far as it tells of saves."""
@@ -140,7 +142,9 @@ class Author:
                 file, _, number = place.rpartition(":")
                 line = int(number)
             where = f"\n    {place}" if place else ""
-            reasons.append(f"{counted(count, f'{kind} room')}: {refusals.get(kind, UNREST)}{where}")
+            gone = loaded.kinds is not None and kind not in loaded.kinds
+            why = GONE if gone else refusals.get(kind, UNREST)
+            reasons.append(f"{counted(count, f'{kind} room')}: {why}{where}")
         self._staying.add(child.name)
         title = f"{_named(left.stay)} cannot move into the new code; the old code goes on with it."
         problem = Problem(title, "\n".join(reasons), file, line)

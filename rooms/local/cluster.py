@@ -16,7 +16,7 @@ from lastcall.local.child import Child, Spawn, node_command
 from lastcall.local.launcher import Launcher, NodeCommand
 from lastcall.local.plan import Plan
 from lastcall.local.private_folder import private_folder
-from lastcall.local.starting import OTHER_PORTS, failure_of, not_ready, wait_serving
+from lastcall.local.starting import BY_ADMIN, failure_of, not_ready, wait_serving
 from lastcall.runtime.listeners import bound_address, open_listeners
 
 AFTER_GRACE_SECONDS = 2.0
@@ -227,4 +227,4 @@ async def _open_page_port(plan: Plan) -> list[trio.SocketListener]:
     try:
         return await open_listeners(plan.admin)
     except AddressInUse as error:
-        raise AddressInUse(f"{error}; {OTHER_PORTS}") from error
+        raise AddressInUse(f"{error} {BY_ADMIN}") from error

@@ -16,7 +16,8 @@ from lastcall.local.text_table import counted
 from lastcall.reasons import ExitCode
 
 POLL_SECONDS = 0.05
-OTHER_PORTS = "choose other admin ports with --admin HOST:PORT (port 0: free ones)"
+BY_ADMIN = "with --admin HOST:PORT"
+"""The end of the advice to choose another port."""
 
 
 async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
@@ -37,7 +38,7 @@ def failure_of(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.output.lines:
         message = child.output.lines[-1].removeprefix(REFUSAL)
-        hint = f"; {OTHER_PORTS}" if "is in use" in message else ""
+        hint = f" {BY_ADMIN}" if "is in use" in message else ""
         return UsageError(f"{child.name}: {message}{hint}")
     return ClusterFailed(
         f"{child.how_it_ended()} while it started; its last output:\n{child.last_output()}"
@@ -65,6 +66,6 @@ def _advice() -> str:
     load, processors = os.getloadavg()[0], os.cpu_count() or 1
     busy = f" (the load is {load:.0f}, with {counted(processors, 'processor')})"
     return (
-        f"On a busy machine{busy if load > processors else ''}, wait longer with --start-timeout "
-        "SECONDS, or start fewer nodes"
+        f"On a busy machine{busy if load > processors else ''}, start the cluster with a longer "
+        "--start-timeout, or with fewer nodes"
     )

@@ -94,7 +94,10 @@ def _translated(error: OSError, where: HostPort) -> BadAddress | AddressInUse:
         return BadAddress(f"{where}: unknown host {where.host!r} ({error.strerror})")
     match error.errno:
         case errno.EADDRINUSE:
-            return AddressInUse(f"{where} is in use: another process listens there")
+            return AddressInUse(
+                f"{where} is in use: another process listens there; choose another port (0: a free "
+                "one)"
+            )
         case errno.EADDRNOTAVAIL:
             return BadAddress(f"{where}: no interface of this machine has that address")
         case errno.EACCES:

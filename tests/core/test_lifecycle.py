@@ -31,7 +31,7 @@ def test_a_cordon_is_reversible() -> None:
 
 def test_an_event_without_a_step_raises_and_changes_nothing() -> None:
     lifecycle = Lifecycle()
-    with pytest.raises(WrongEvent, match="starting takes ready, stop; not deadline"):
+    with pytest.raises(WrongEvent, match="deadline is for a node that is draining; this one is st"):
         lifecycle.on(Event.DEADLINE)
     assert lifecycle.phase is Phase.STARTING
 

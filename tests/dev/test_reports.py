@@ -65,6 +65,7 @@ def test_code_that_loads_tells_its_folders_and_where_its_states_are_defined(fold
     )
     states = {"duel_of_reports": f"{file}:5", "made_of_reports": f"{file}:8"}
     assert loaded["states"] == states
+    assert set(loaded["kinds"]) == set(kinds)
 
 
 def test_an_exception_at_import_has_the_authors_frames_and_the_place_of_the_last(

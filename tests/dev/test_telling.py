@@ -88,6 +88,16 @@ def test_a_room_that_stays_is_told_with_its_reason_and_the_place_of_its_state() 
     assert desk.page.lines[-1].text == f"1 duel room: {REASON} (/ours.py:12)"
 
 
+def test_a_room_whose_kind_the_new_code_has_no_more_stays_for_that_reason() -> None:
+    desk = Desk()
+    loaded = Loaded(kinds=("den",))
+    desk.author.left(child(den=REASON), Left(2, 0, {"duel": 1, "den": 1}), loaded)
+    assert desk.page.problem is not None
+    duel, den = desk.page.problem.text.splitlines()
+    assert duel.startswith("1 duel room: the new code has no kind of this name")
+    assert den == f"1 den room: {REASON}"
+
+
 def test_the_problem_of_rooms_that_stay_goes_with_the_last_of_them() -> None:
     desk = Desk()
     for old in ("game-1", "game-2"):

@@ -97,5 +97,5 @@ async def test_a_draining_node_cannot_be_cordoned(autojump_clock: MockClock) -> 
         await (await c.client(api)).join(kind="lounge")
         game.signal()
         await trio.sleep(0.1)
-        with pytest.raises(WrongEvent, match="draining takes"):
+        with pytest.raises(WrongEvent, match="cordon is for a node that is serving; this one is d"):
             game.drain.cordon()

@@ -173,8 +173,8 @@ def test_of_nodes_that_have_not_started_the_error_has_the_output(monkeypatch):
     waiting.ready = NodeReady("api-1", "tcp://127.0.0.1:1", "127.0.0.1:2")
     assert str(not_ready([asleep, talking, waiting], 20)) == (
         "not ready within 20 s: game-1 has not started, game-2 has not started. On a busy machine "
-        "(the load is 25, with 2 processors), wait longer with --start-timeout SECONDS, or start "
-        "fewer nodes\noutput of game-1:\n    reading the cards\noutput of game-2:\n"
+        "(the load is 25, with 2 processors), start the cluster with a longer --start-timeout, or "
+        "with fewer nodes\noutput of game-1:\n    reading the cards\noutput of game-2:\n"
         "    (no output; it may still be importing your rooms)"
     )
     assert "api-1 has not answered" in str(not_ready([waiting], 20))

@@ -101,6 +101,6 @@ async def test_no_node_takes_the_admin_port_of_a_node_of_the_other_tier(fake_nod
 async def test_a_page_s_port_that_is_in_use_is_an_error_that_names_the_option():
     with socket.create_server(("127.0.0.1", 0)) as used:
         plan = Plan(client=FREE, admin=HostPort("127.0.0.1", used.getsockname()[1]))
-        with pytest.raises(AddressInUse, match=r"is in use.*choose other admin ports with --admin"):
+        with pytest.raises(AddressInUse, match=r"is in use.*choose another port .*with --admin"):
             async with open_cluster(plan, print):
                 pass
