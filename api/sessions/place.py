@@ -215,12 +215,13 @@ class Place:
     def acked(self, n: int) -> None:
         """The room has every input up to ``n``; the client gets an ack soon, or now if many are."""
         window = self.window
+        was_full = window.full
         if not window.ack(n):
             return
         if self.leave_pending and window.empty:
             self.leave()
             return
-        if not window.full:
+        if was_full and not window.full:
             self.session.wake()
         if window.acked - self._sent_ack >= window.inputs_max // 4:
             self.send_ack()

@@ -111,9 +111,7 @@ class ClientStream:
         else:
             frames.append(frame)
             if len(frames) >= FRAMES_PER_WRITE or len(frame) > LARGE_BYTES:
-                del cork.pending[self]
-                if data := self.uncork(frames, cork.now):
-                    self._write(data)
+                cork.flush(self)
 
     def ping(self) -> None:
         """Sends a ping. A browser's page cannot see this frame, so ``sent_at`` stays."""
@@ -151,30 +149,23 @@ class ClientStream:
         else:
             self._write(data)
 
-    def uncork(self, frames: list[bytes], now: float) -> bytes:
-        """Returns what the caller must write to the descriptor; nothing if it is queued here."""
-        self.sent_at = now
-        if self.descriptor < 0:
-            self._enqueue(frames)
-            return b""
-        return frames[0] if len(frames) == 1 else b"".join(frames)
-
     def written(self, data: bytes, sent: int) -> None:
         """Queues what the socket did not take of ``data``; ``sent`` is -1 if the peer is lost."""
         if sent < 0:
             self.lose()
         else:
-            self._enqueue([], memoryview(data)[sent:])  # no copy: many may have the same frame
+            self.enqueue([], memoryview(data)[sent:])  # no copy: many may have the same frame
 
     def _write(self, data: bytes) -> None:
         if self.descriptor < 0:
-            self._enqueue([data])
+            self.enqueue([data])
             return
         sent = write(self.descriptor, data)
         if sent != len(data):
             self.written(data, sent)
 
-    def _enqueue(self, frames: list[bytes], rest: bytes | memoryview = b"") -> None:
+    def enqueue(self, frames: list[bytes], rest: bytes | memoryview = b"") -> None:
+        """Queues ``rest`` and ``frames`` for the flusher; starts it if it does not run."""
         if self.state is WriteState.LOST:
             return
         queue = self.queue
@@ -226,15 +217,20 @@ async def wait_sent(stream: ClientStream) -> None:
 
 
 def send_to_all(streams: Sequence[ClientStream], frame: bytes) -> None:
-    """:meth:`ClientStream.send_nowait` to many: the usual case is one loop without calls."""
-    is_small = len(frame) <= LARGE_BYTES
-    for stream in streams:
-        cork = stream.cork
-        if not cork.held or stream.state is not OPEN:
+    """:meth:`ClientStream.send_nowait` to many, which have one cork: the usual case is one loop
+    without calls.
+    """
+    if not streams or not (cork := streams[0].cork).held or len(frame) > LARGE_BYTES:
+        for stream in streams:
             stream.send_nowait(frame)
-        elif (frames := cork.pending.get(stream)) is None:
-            cork.pending[stream] = [frame]
-        elif is_small and len(frames) < FRAMES_PER_WRITE - 1:
+        return
+    pending = cork.pending
+    for stream in streams:
+        if stream.state is not OPEN:
+            continue
+        if (frames := pending.get(stream)) is None:
+            pending[stream] = [frame]
+        elif len(frames) < FRAMES_PER_WRITE - 1:
             frames.append(frame)
         else:
             stream.send_nowait(frame)

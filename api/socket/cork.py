@@ -16,10 +16,12 @@ class Corked(Protocol):
     """An output whose frames are held back while a cork is in."""
 
     descriptor: int
-    """The socket to write to."""
+    """The socket to write to; -1 if frames must be queued."""
+    sent_at: float
+    """When the step began whose frames were sent last (trio time)."""
 
-    def uncork(self, frames: list[bytes], now: float) -> bytes:
-        """Returns what the cork must write to the descriptor; nothing if the output queues it."""
+    def enqueue(self, frames: list[bytes]) -> None:
+        """Queues the frames."""
 
     def written(self, data: bytes, sent: int) -> None:
         """Only ``sent`` bytes of ``data`` have left; -1 if the connection is lost."""
@@ -132,12 +134,18 @@ class Cork:
         """
         now = self.now
         for at in range(0, len(pending), JOINS_PER_BATCH):
-            batch = pending[at : at + JOINS_PER_BATCH]
-            for output, data in [(output, output.uncork(frames, now)) for output, frames in batch]:
-                if data:
-                    sent = write(output.descriptor, data)
-                    if sent != len(data):
-                        output.written(data, sent)
+            joined = []
+            for output, frames in pending[at : at + JOINS_PER_BATCH]:
+                output.sent_at = now
+                if output.descriptor < 0:
+                    output.enqueue(frames)
+                else:
+                    data = frames[0] if len(frames) == 1 else b"".join(frames)
+                    joined.append((output, data))
+            for output, data in joined:
+                sent = write(output.descriptor, data)
+                if sent != len(data):
+                    output.written(data, sent)
 
 
 def write(descriptor: int, data: bytes) -> int:

@@ -64,10 +64,14 @@ class InputWindow:
         count = min(n - self.acked, len(inputs))
         if count <= 0:
             return False
-        self.bytes_held -= sum(map(len, inputs[:count]))
-        del inputs[:count]
         self.acked += count
-        self.full = len(inputs) >= self.inputs_max or self.bytes_held >= self.bytes_max
+        if count == 1:  # as it is for a room that keeps up
+            self.bytes_held -= len(inputs.pop(0))
+        else:
+            self.bytes_held -= sum(map(len, inputs[:count]))
+            del inputs[:count]
+        if self.full:
+            self.full = len(inputs) >= self.inputs_max or self.bytes_held >= self.bytes_max
         return True
 
     def unacked_from(self, n: int) -> list[tuple[int, bytes]]:

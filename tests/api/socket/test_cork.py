@@ -28,10 +28,11 @@ class Output:
 
     def __init__(self, descriptor: int, name: int) -> None:
         self.descriptor = descriptor
+        self.sent_at = 0.0
         self.name = name
 
-    def uncork(self, frames: list[bytes], _now: float) -> bytes:
-        return b"".join(frames)
+    def enqueue(self, frames: list[bytes]) -> None:
+        raise AssertionError(f"the pipe is written to at once, and not {frames} queued")
 
     def written(self, data: bytes, sent: int) -> None:
         raise AssertionError(f"the pipe is full: {sent} of {len(data)}")
