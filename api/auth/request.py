@@ -29,8 +29,9 @@ def token_of(request: OpeningRequest) -> str | None:
 def _token_in(query: str) -> str | None:
     if "%" in query or "+" in query:
         pairs = parse_qsl(query, keep_blank_values=True)
-    else:
-        pairs = [
-            (name, value) for name, _, value in (one.partition("=") for one in query.split("&"))
-        ]
-    return next((value for name, value in pairs if name == "token"), "") or None
+        return next((value for name, value in pairs if name == "token"), "") or None
+    for one in query.split("&"):
+        name, _, value = one.partition("=")
+        if name == "token":
+            return value or None
+    return None
