@@ -118,7 +118,7 @@ class Cork:
             await self._settled.wait()
 
     def flush(self, output: Corked) -> None:
-        """Writes what is pending for ``output`` of a step that :meth:`run` has prolonged."""
+        """Writes what is pending for ``output`` now, and not at the end of the step."""
         if frames := self.pending.pop(output, None):
             self._write_all([(output, frames)])
 

@@ -38,7 +38,7 @@ def failure_of(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.output.lines:
         message = child.output.lines[-1].removeprefix(REFUSAL)
-        hint = f" {BY_ADMIN}" if "is in use" in message else ""
+        hint = f" {BY_ADMIN}" if "choose another port" in message else ""
         return UsageError(f"{child.name}: {message}{hint}")
     return ClusterFailed(
         f"{child.how_it_ended()} while it started; its last output:\n{child.last_output()}"

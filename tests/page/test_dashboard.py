@@ -81,7 +81,7 @@ def test_nodes_are_cards_and_a_button_says_what_will_happen_before_it_does_it() 
         page.keyboard.press("Escape")
         assert backend.commands == []
         verb(page, "drain game-2").click()
-        backend.refusal = "cordon is for a node that is serving; this one is starting"
+        backend.refusal = "stop is for a node that is serving; this one is stopped"
         page.click("#confirm-do")
         visible(page, "#confirm-error", backend.refusal)
         backend.refusal = ""
