@@ -218,10 +218,13 @@ class Faults:
         self.tell(f"{game.name} drains, {free[0]} is new, {LATER.index(kinds)}")
         stage.new_game(free[0], kinds, str(LATER.index(kinds) + 1))
         game.signal()
+        unheard = False
         while is_up(game):
             self.uncut &= self.disturbed == 1 and stage.has_taker(game)
+            unheard = stage.lookout.votes(game) and self.alone.total() > 0
             await trio.sleep(0.1)
-        self.lossless &= not self.alone[game.name]  # it is lost like one that is killed
+        # It is lost like one that is killed, if it was silent, or a room was to go on there.
+        self.lossless &= not (self.alone[game.name] or unheard)
         stage.over |= stage.lookout.ended(game)
         self.tell(f"{game.name} is gone")
 

@@ -72,6 +72,10 @@ class Lookout:
         """
         return any(image.claim.handed_over and image.voting for image in self._images(game))
 
+    def votes(self, game: GameProcess) -> bool:
+        """Whether a room is to go on at ``game``, and a vote for that is missing."""
+        return any(image.voting for image in self._images(game))
+
     def runs(self, room: str) -> Runs | None:
         """The node that runs the room, and the room there: that of the latest epoch."""
         lines = [
