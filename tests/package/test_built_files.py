@@ -46,12 +46,12 @@ def wheel_files(wheel: Path) -> list[str]:
         return [name for name in archive.namelist() if ".dist-info/" not in name]
 
 
-def sdist_members(sdist: Path) -> list[tarfile.TarInfo]:
-    """Returns the members of an sdist, with names relative to its one folder."""
+def sdist_members(sdist: Path) -> dict[str, tarfile.TarInfo]:
+    """Returns the members of an sdist by their names, relative to its one folder."""
     with tarfile.open(sdist) as archive:
         members = archive.getmembers()
     root = sdist.name.removesuffix(".tar.gz") + "/"
-    return [member.replace(name=member.name.removeprefix(root)) for member in members]
+    return {member.name.removeprefix(root): member for member in members}
 
 
 def test_the_checkout_has_the_four_links_and_no_other() -> None:
@@ -75,7 +75,7 @@ def test_the_wheel_that_is_built_from_the_sdist_has_the_same_files(built: Built)
 
 
 def test_the_sdist_has_the_files_of_git_without_the_links(built: Built) -> None:
-    names = [member.name for member in sdist_members(built.sdist)]
+    names = [*sdist_members(built.sdist)]
     expected = {name for name in git_files() - LINKS if not name.startswith((".ci/", ".github/"))}
     assert sorted(names) == sorted({*expected, "PKG-INFO"})
     folders = {name.partition("/")[0] for name in names if "/" in name}
@@ -83,4 +83,4 @@ def test_the_sdist_has_the_files_of_git_without_the_links(built: Built) -> None:
 
 
 def test_the_sdist_holds_plain_files_only(built: Built) -> None:
-    assert [member.name for member in sdist_members(built.sdist) if not member.isfile()] == []
+    assert [name for name, one in sdist_members(built.sdist).items() if not one.isfile()] == []

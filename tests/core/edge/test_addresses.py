@@ -104,7 +104,10 @@ def test_a_text_that_is_not_a_network_is_refused_with_what_would_be_right(text: 
         parse_networks(text)
 
 
-@pytest.mark.parametrize("unit", [" ", '"', "\\", ";", ",", "for=1.2.3.4,", "for ", 'for="\\', "a"])
+LONG = [" ", '"', "\\", ";", ",", "for=1.2.3.4,", "for ", 'for="\\', "a", "for=a ", 'for="a" \t;']
+
+
+@pytest.mark.parametrize("unit", LONG)
 def test_a_header_of_16_kib_is_read_at_once(unit: str) -> None:
     header = unit * (16_384 // len(unit)) + "?"
     began = time.process_time()
