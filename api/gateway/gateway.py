@@ -23,6 +23,7 @@ from lastcall.api.gateway.arrivals import Arrival, has_gone, peer_address
 from lastcall.api.gateway.blocked import wait_unblocked
 from lastcall.api.gateway.handshake import Accepted, EntryRules, Handshakes
 from lastcall.api.gateway.moving import ClientMoves, each_connected, what_is_left
+from lastcall.api.gateway.opening import Opening
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
@@ -159,9 +160,10 @@ class Gateway:
         """Runs the handshake and the session; returns whether the peer may wait for a close."""
         session: Session | None = None
         cause, began = ClientEnd.NODE, trio.current_time()
+        opening = Opening(output, self._policy.frame_bytes)
         try:
             async with trio.open_nursery() as library:
-                accepted = await self.handshakes.perform(output, peer, library)
+                accepted = await self.handshakes.perform(opening, peer, library)
                 if isinstance(accepted, ClientEnd):
                     cause = accepted
                 else:
@@ -181,6 +183,7 @@ class Gateway:
         except* Exception:  # the library's reader task fails in many ways
             log.exception("client.internal_error")
         finally:
+            opening.forget()
             code = None
             if session is not None:
                 self._limits.disconnected(session.guest)

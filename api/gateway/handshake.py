@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import TracebackType
 
 import msgspec
 import trio
@@ -17,7 +18,6 @@ from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.guest import Guest
-from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.library_stream import LibraryStream
 from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
 from lastcall.core.edge.opening_request import OpeningRequest, Refusal
@@ -109,10 +109,9 @@ class Handshakes:
         return arrival
 
     async def perform(
-        self, output: ClientStream, peer: str, library: trio.Nursery
+        self, opening: Opening, peer: str, library: trio.Nursery
     ) -> Accepted | ClientEnd:
         """A WebSocket; or why it is none, and the peer has had its answer if it deserves one."""
-        opening = Opening(output, library, self._policy.frame_bytes)
         request: OpeningRequest | Refusal | None = None
         done: Accepted | ClientEnd = ClientEnd.HANDSHAKE
         try:
@@ -122,7 +121,7 @@ class Handshakes:
                 if isinstance(request, OpeningRequest):
                     answer = await self._admit(request, peer)
                     with self._patience():
-                        done = await self._answer(opening, request, answer)
+                        done = await self._answer(opening, request, answer, library)
                 elif request is not None:
                     with self._patience():
                         await opening.answer(request)
@@ -188,19 +187,23 @@ class Handshakes:
         return self.refuse or ("full" if full else "")
 
     async def _answer(
-        self, opening: Opening, request: OpeningRequest, answer: Guest | Denial
+        self,
+        opening: Opening,
+        request: OpeningRequest,
+        answer: Guest | Denial,
+        library: trio.Nursery,
     ) -> Accepted | ClientEnd:
         """Accepts or refuses a right request: 401 and 403 are final; 503 means later."""
         if isinstance(answer, Guest):
             self._limits.connected(answer)
             try:
-                return Accepted(await opening.accept(request), opening.stream, answer)
+                return Accepted(await opening.accept(request, library), opening.stream, answer)
             except BaseException:
                 self._limits.disconnected(answer)
                 raise
         self._counts.refused += 1
         later = (("Retry-After", "1"),) if answer.status == 503 else ()
-        await opening.refuse(request, Refusal(answer.status, answer.reason, later))
+        await opening.refuse(request, Refusal(answer.status, answer.reason, later), library)
         return ClientEnd.REFUSED
 
     def _account(self, peer: str) -> str:
@@ -215,12 +218,30 @@ class Handshakes:
         finally:
             self._limits.half_open.remove(account)
 
-    @contextmanager
-    def _patience(self, more_seconds: float = 0) -> Iterator[trio.CancelScope]:
-        """Around one step of a handshake: cancels it when its time is over."""
-        with trio.move_on_after(self._seconds + more_seconds) as patience:
-            self._half_open.add(patience)
-            try:
-                yield patience
-            finally:
-                self._half_open.discard(patience)
+    def _patience(self, more_seconds: float = 0) -> _Patience:
+        return _Patience(self._half_open, self._seconds + more_seconds)
+
+
+class _Patience:
+    """Around one step of a handshake, which is one of ``half_open``: cancels it when its time is
+    over.
+
+    A class, for the reason of :mod:`lastcall.runtime.stream_errors`.
+    """
+
+    def __init__(self, half_open: set[trio.CancelScope], seconds: float) -> None:
+        self._half_open = half_open
+        self._scope = trio.move_on_after(seconds)
+
+    def __enter__(self) -> trio.CancelScope:
+        self._half_open.add(self._scope)
+        return self._scope.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._half_open.discard(self._scope)
+        return self._scope.__exit__(kind, error, traceback)

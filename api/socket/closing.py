@@ -9,6 +9,7 @@ from lastcall.api.socket.batch_sizes import CHUNK_BYTES
 from lastcall.api.socket.client_stream import ClientStream, wait_sent
 from lastcall.api.socket.frame_builder import CLOSE_BYTES_MAX, ends_in_close
 from lastcall.policy import SocketPolicy
+from lastcall.runtime.stream_errors import WITHOUT_FRAMES
 
 
 async def close_gracefully(output: ClientStream, policy: SocketPolicy) -> None:
@@ -52,7 +53,7 @@ async def _flushed(output: ClientStream, policy: SocketPolicy) -> bool:
 
 
 async def _discard_input(stream: trio.abc.Stream, seconds: float) -> None:
-    with trio.move_on_after(seconds):
+    with trio.move_on_after(seconds), WITHOUT_FRAMES:
         if isinstance(stream, trio.abc.HalfCloseableStream):
             await stream.send_eof()
         tail = b""

@@ -16,6 +16,7 @@ from lastcall.api.socket.batch_sizes import COUNT_BYTES, LIBRARY_BYTES, ODD_FRAM
 from lastcall.api.socket.client_stream import ClientStream, wait_sent
 from lastcall.api.socket.odd_frames import OddFrames
 from lastcall.api.socket.write_state import WriteEvent, WriteState
+from lastcall.runtime.stream_errors import WITHOUT_FRAMES
 
 CLOSE_OPCODE = b"\x88"
 
@@ -85,7 +86,8 @@ class LibraryStream(trio.abc.Stream):
         if self._early:
             data: bytes | bytearray = self._take_early(size)
         else:
-            data = await self._output.stream.receive_some(size)
+            with WITHOUT_FRAMES:
+                data = await self._output.stream.receive_some(size)
         if data:
             self._output.read_at = trio.current_time()
         if self._counted is not None:

@@ -7,6 +7,7 @@ import trio.abc
 
 from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import CHUNK_BYTES
+from lastcall.runtime.stream_errors import WITHOUT_FRAMES
 
 
 class SendQueue:
@@ -79,7 +80,8 @@ class SendQueue:
         """The flusher: sends to ``stream`` until nothing is queued. Raises what the stream does."""
         while self.size:
             self._chunk = self._chunk or memoryview(self._next_chunk())
-            await stream.send_all(self._chunk[:CHUNK_BYTES])
+            with WITHOUT_FRAMES:
+                await stream.send_all(self._chunk[:CHUNK_BYTES])
             sent = len(self._chunk[:CHUNK_BYTES])  # none if the queue was cleared meanwhile
             self._chunk = self._chunk[CHUNK_BYTES:]
             self.sent += sent

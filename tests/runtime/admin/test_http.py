@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -14,6 +17,7 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
 from lastcall.bus.address import HostPort
 from lastcall.runtime.admin.http import BODY_BYTES, HttpConnection, Message, Receive, Send
+from tests.harness.garbage import left_by
 
 CLIENT, SERVER = HostPort("10.0.0.9", 4000), HostPort("10.0.0.5", 9001)
 GET = b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -226,6 +230,44 @@ async def test_a_connection_in_use_ends_5_s_after_its_last_request(
             await trio.sleep(4)
 
     assert await seconds_until_the_end(three) == 8 + 5
+
+
+async def says_nothing() -> None:
+    async def nothing(_stream: trio.abc.Stream) -> None:
+        await trio.sleep_forever()
+
+    await seconds_until_the_end(nothing)
+
+
+async def does_not_read() -> None:
+    ours, theirs = lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ours.send_all, GET)
+        await HttpConnection(theirs, Echo(), client=CLIENT, server=SERVER).serve()
+
+
+@pytest.mark.parametrize("ending", [says_nothing, does_not_read])
+async def test_a_connection_that_is_given_up_leaves_no_garbage(
+    ending: Callable[[], Awaitable[None]], autojump_clock: MockClock
+) -> None:
+    assert not await left_by(ending, "lastcall.")
+
+
+async def test_a_connection_that_is_reset_leaves_no_garbage() -> None:
+    async def reset() -> None:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        async with listener, trio.open_nursery() as nursery:
+            ours = await trio.testing.open_stream_to_socket_listener(listener)
+            theirs = await listener.accept()
+            connection = HttpConnection(theirs, Echo(), client=CLIENT, server=SERVER)
+            nursery.start_soon(connection.serve)
+            await ours.send_all(GET[:9])
+            await trio.testing.wait_all_tasks_blocked()
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await trio.aclose_forcefully(ours)
+        await trio.aclose_forcefully(theirs)
+
+    assert not await left_by(reset)
 
 
 async def test_a_client_that_does_not_read_its_answer_is_given_up_after_5_s(
