@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Protocol
 
 import structlog
 import trio
@@ -18,8 +19,15 @@ Start = Callable[[Callable[[], Awaitable[None]]], object]
 Notify = Callable[[Place], None]
 
 
+class Acking(Protocol):
+    """A room with places whose clients are to get an ack; a :class:`Relay`."""
+
+    def take_acks_due(self) -> list[Place]:
+        """The places that are to get their acks now."""
+
+
 class AckTimer:
-    """Sends the acks that no message has taken along, ``seconds`` after the first is due.
+    """Sends the acks that no message has taken along, ``seconds`` after a room's first is due.
 
     One task serves all rooms: a task for each room would wake up to 20 times a second.
     """
@@ -27,18 +35,18 @@ class AckTimer:
     def __init__(self, seconds: float, start: Start) -> None:
         self._seconds = seconds
         self._start = start
-        self._due: dict[Place, None] = {}
+        self._rooms: list[Acking] = []
 
-    def schedule(self, place: Place) -> None:
-        """Has ``place`` send one ack for all inputs that its room takes until then."""
-        if not self._due:
+    def schedule(self, room: Acking) -> None:
+        """Has the places of ``room`` send one ack for all inputs that it takes until then."""
+        if not self._rooms:
             self._start(self._run)
-        self._due[place] = None
+        self._rooms.append(room)
 
     async def _run(self) -> None:
         await trio.sleep(self._seconds)
-        due, self._due = self._due, {}
-        await each(due, _send_ack)
+        rooms, self._rooms = self._rooms, []
+        await each([place for room in rooms for place in room.take_acks_due()], _send_ack)
 
 
 class EndNotices:
@@ -78,5 +86,5 @@ def _notify_live(place: Place, notify: Notify) -> None:
 
 
 def _send_ack(place: Place) -> None:
-    if place.ack_due and place.status in {PlaceStatus.LIVE, PlaceStatus.SUSPENDED}:
+    if place.ack_due:  # no message has taken it along
         place.send_ack()

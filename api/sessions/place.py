@@ -56,6 +56,8 @@ class PlaceOwner(Protocol):
     epoch: int
     owner: Incarnation
     """The game process that has had the room since ``epoch``."""
+    acks_due: list[Place]
+    acks_scheduled: bool
 
     def remove(self, place: Place) -> None:
         """Takes the place out of the room."""
@@ -69,8 +71,8 @@ class PlaceOwner(Protocol):
     def remember_leave(self, link: Link, leave: nodes.Leave) -> None:
         """A leave was sent: the room may move before the game node applies it."""
 
-    def schedule_ack(self, place: Place) -> None:
-        """Calls :meth:`Place.send_ack` soon."""
+    def schedule_acks(self) -> None:
+        """Calls :meth:`Place.send_ack` of all of ``acks_due`` soon."""
 
 
 def goodbye(seat: nodes.Seated | nodes.Resumed, *, left: bool) -> nodes.Leave | nodes.Absent:
@@ -130,7 +132,7 @@ class Place:
         self.leave_pending = False
         """The client has left, but the room does not have all inputs that came before."""
         self.ack_due = False
-        """Whether the client is to get an ack; an attribute, since each delivery reads it."""
+        """Whether the client is to get an ack."""
         self._sent_ack = window.acked
         self.replayed_seq = news.seq
         """The number of the last message that the client had before any live one."""
@@ -227,7 +229,10 @@ class Place:
             self.send_ack()
         elif not self.ack_due:
             self.ack_due = True
-            self.relay.schedule_ack(self)
+            relay = self.relay
+            relay.acks_due.append(self)
+            if not relay.acks_scheduled:
+                relay.schedule_acks()
 
     def send_ack(self) -> None:
         """Sends the client an ack, if the room has more inputs than the last one said."""
@@ -292,6 +297,7 @@ class Place:
         """Takes the place out of its room here; may ``tell`` the room so, if the link stands."""
         live = self.status is PlaceStatus.LIVE
         self.status = status
+        self.ack_due = False
         self.relay.remove(self)
         if not (live and tell):
             return

@@ -19,7 +19,7 @@ from lastcall.api.sessions.place import Link, Place, PlaceStatus
 from lastcall.api.sessions.sent_leaves import SentLeaves
 from lastcall.api.sessions.session import Session
 from lastcall.api.sessions.states import State
-from lastcall.api.socket.client_stream import send_to_all
+from lastcall.api.socket.client_stream import ClientStream, send_to_all
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.ids import Incarnation, PlayerId, RoomId
@@ -38,13 +38,15 @@ class Relay:
 
     __slots__ = (
         "_empty",
+        "_outputs",
         "_relays",
+        "acks_due",
+        "acks_scheduled",
         "epoch",
         "nursery",
         "owner",
         "places",
         "room",
-        "schedule_ack",
         "seq",
         "suspended",
     )
@@ -52,7 +54,6 @@ class Relay:
     def __init__(self, relays: Relays, room: RoomId, epoch: int, owner: Incarnation) -> None:
         self._empty = trio.Event()
         self._relays = relays
-        self.schedule_ack = relays.acks.schedule  # no method of its own: one call less an input
         self.room = room
         self.epoch = epoch
         self.owner = owner
@@ -63,7 +64,13 @@ class Relay:
         """The number of the room's last message that came by the live places' link."""
         self.places: dict[PlayerId, Place] = {}
         """The live ones, which the room's messages reach."""
+        self._outputs: list[ClientStream] | None = None
+        """Their clients' streams; None if they are others than at the last message."""
         self.suspended: dict[PlayerId, Place] = {}
+        self.acks_due: list[Place] = []
+        """The places whose clients get an ack with the next message, or soon."""
+        self.acks_scheduled = False
+        """Whether :class:`AckTimer` will send them, if no message comes before."""
 
     async def run(self) -> None:
         """Runs until the last client has left; when cancelled, ends its nursery silently."""
@@ -75,6 +82,7 @@ class Relay:
         """Adds ``place``; another session that had the same player's place is taken over."""
         previous = self.places.get(place.player) or self.suspended.pop(place.player, None)
         self.places[place.player] = place
+        self._outputs = None
         if previous is not None and previous.session is not place.session:
             previous.taken_over()
 
@@ -83,6 +91,7 @@ class Relay:
         for places in (self.places, self.suspended):
             if places.get(place.player) is place:
                 del places[place.player]
+        self._outputs = None
         if not (self.places or self.suspended):
             self._relays.drop(self)
             self._empty.set()
@@ -90,12 +99,14 @@ class Relay:
     def suspend(self, place: Place) -> None:
         """The place has lost its room: nothing is passed on, either way, until :meth:`resume`."""
         self.suspended[place.player] = self.places.pop(place.player)
+        self._outputs = None
         place.replayed_seq = place.seen
         place.status = PlaceStatus.SUSPENDED
 
     def resume(self, place: Place) -> None:
         """Passes the room's messages on to the suspended place again."""
         self.places[place.player] = self.suspended.pop(place.player)
+        self._outputs = None
 
     def rise(self, epoch: int, owner: Incarnation, link: Link | None = None) -> list[Place]:
         """The room has ``epoch`` at ``owner``: returns the places to renew there, suspended.
@@ -127,15 +138,14 @@ class Relay:
         self.seq = item.seq
         frame = text_frame(frames.message(item.seq, item.body))
         if item.to is None:
-            places = self.places.values()
+            outputs = self._outputs
+            if outputs is None:
+                outputs = self._outputs = [place.output for place in self.places.values()]
             counts = self._relays.counts
-            counts.frames_out += len(places)
-            counts.bytes_out += len(places) * len(frame)
-            outputs = []
-            for place in places:
-                if place.ack_due:
-                    place.send_ack()
-                outputs.append(place.output)
+            counts.frames_out += len(outputs)
+            counts.bytes_out += len(outputs) * len(frame)
+            if self.acks_due:
+                self._send_acks()
             send_to_all(outputs, frame)
             return
         for player in item.to:
@@ -143,12 +153,29 @@ class Relay:
             if addressed is not None:
                 addressed.session.connection.send_built(frame)
 
+    def schedule_acks(self) -> None:
+        """Has the acks sent that are due, and those that will be, at the timer's end."""
+        self.acks_scheduled = True
+        self._relays.acks.schedule(self)
+
+    def take_acks_due(self) -> list[Place]:
+        """The places that are to get their acks now, since the timer has ended."""
+        self.acks_scheduled = False
+        due, self.acks_due = self.acks_due, []
+        return due
+
+    def _send_acks(self) -> None:
+        due, self.acks_due = self.acks_due, []
+        for place in due:
+            if place.ack_due:
+                place.send_ack()
+
     def end(self, reason: EndReason, result: bytes) -> None:
         """The room is over for all who have its last message, whatever becomes of its link.
 
         A suspended place does not have it: it gets the rest, and the end, when it is reattached.
         """
-        places, self.places = self.places, {}
+        places, self.places, self._outputs = self.places, {}, None
         self._relays.ends.send(list(places.values()), lambda place: place.end(reason, result))
 
 

@@ -143,7 +143,10 @@ class Cork:
                     data = frames[0] if len(frames) == 1 else b"".join(frames)
                     joined.append((output, data))
             for output, data in joined:
-                sent = write(output.descriptor, data)
+                try:  # write() without the call
+                    sent = os.write(output.descriptor, data)
+                except OSError as error:
+                    sent = 0 if isinstance(error, BlockingIOError) else -1
                 if sent != len(data):
                     output.written(data, sent)
 
