@@ -6,8 +6,9 @@ longer waits: behind others that leave, or behind the players of all rooms. So f
 * One at first. Rooms that wait little add one whenever as many have left as leave at a time.
 * A room that waited for more than ``wait_seconds`` halves the number; those that had begun by then
   do not halve it again. It *waited* for as long as it took beyond the least that any took.
-* As many as are needed leave at once, so that all have left in time: as if each took as long as
-  is usual, or as the slowest that leaves now. A room in a long step of its own holds up no others.
+* As many as are needed leave at once, so that all have left in time, if each takes as long as is
+  usual. That is all that a hurry may do: more at once take longer each, and would need more again.
+* A room that takes much longer, as in a long step of its own, holds up no others.
 
 Rooms that take long are bounded by :mod:`lastcall.core.handoff.room_queue`.
 """
@@ -21,8 +22,11 @@ import msgspec
 from lastcall.ids import RoomId
 from lastcall.policy import HandOffPolicy
 
-HURRY_SHARE = 0.75
-"""Of the time that is left, in which all rooms should leave."""
+SPARE_SHARE = 0.25
+"""Of the time that is left, when no room should have to leave any more: but not more than the
+longest that one may take."""
+LATE_FACTOR, LATE_SECONDS = 2.0, 0.05
+"""A room is late if it takes longer than both: so many times as long as is usual, or so long."""
 SMOOTHING = 0.8
 """The weight of the earlier rooms in the moving mean."""
 
@@ -62,11 +66,15 @@ class Pace:
 
     def at_once(self, waiting: int, now: float) -> int:
         """How many rooms may leave at a time, if ``waiting`` more are to leave."""
-        seconds = HURRY_SHARE * (self._until - now)
-        usual = max(self._usual, *(now - leave.began_at for leave in self._leaves.values()), 0.0)
+        left = self._until - now
+        seconds = left - min(SPARE_SHARE * left, self._late_seconds)
+        ages = [now - leave.began_at for leave in self._leaves.values()]
+        usual = self._usual or max(ages, default=0.0)
         if waiting * usual >= self._most * seconds:
             return self._most
-        return max(int(self._number), ceil(waiting * usual / seconds))
+        late_from = max(LATE_FACTOR * usual, LATE_SECONDS)
+        late = sum(age > late_from for age in ages)
+        return min(self._most, max(int(self._number), ceil(waiting * usual / seconds)) + late)
 
     # The steps of a room.
 

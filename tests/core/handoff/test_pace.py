@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Callable
+from math import inf
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,23 +139,50 @@ def test_as_many_leave_as_are_needed_to_be_gone_in_three_quarters_of_the_time() 
     assert [pace.at_once(1, at) for at in (1.9, 2.0, 3.0)] == [1, 8, 8]
 
 
-def served(rooms: int, work: float) -> tuple[float, list[float]]:
+def test_of_a_long_time_two_seconds_are_spared() -> None:
+    pace = Pace(POLICY)
+    leave(pace, 0.0, 0.100, RoomId("first"))
+    pace.hurry(60.0)
+    assert pace.at_once(1000, 0.0) == 2 == -(-1000 * 0.100 // 58)
+    assert pace.at_once(1000, 40.0) == 6 == -(-1000 * 0.100 // 18)
+    assert pace.at_once(200, 54.0) == 5 == -(-200 * 0.100 // 4.5)
+
+
+def test_a_room_that_takes_much_longer_than_others_gives_its_turn_to_one_more() -> None:
+    pace = Pace(POLICY)
+    leave(pace, 0.0, 0.040, RoomId("usual"))
+    pace.begin(RoomId("slow"), 1.0)
+    assert [pace.at_once(9, at) for at in (1.0, 1.07, 1.09, 2.9)] == [2, 2, 3, 3]
+    leave(pace, 2.0, 0.040, RoomId("quick"))
+    pace.begin(RoomId("slow, too"), 2.1)
+    assert pace.at_once(9, 2.9) == 4
+
+
+def served(
+    rooms: int,
+    work: float | Callable[[], float],
+    until: float = inf,
+    turns: float = TURNS,
+    policy: HandOffPolicy = POLICY,
+) -> tuple[float, list[float]]:
     """All rooms leave by nodes that give each ``work`` seconds of their time, one after the other.
 
     Returns when the last one has left, and how long each has waited.
     """
-    pace, waiting, waits = Pace(POLICY), names(rooms), []
+    pace, waiting, waits = Pace(policy), names(rooms), []
+    pace.hurry(until)
     now = free_at = 0.0
-    under_way: list[tuple[float, float, RoomId]] = []
+    under_way: list[tuple[float, float, float, RoomId]] = []
     while waiting or under_way:
         while waiting and len(pace) < pace.at_once(len(waiting), now):
-            free_at = max(free_at, now) + work
+            one = work() if callable(work) else work
+            free_at = max(free_at, now) + one
             room = waiting.pop()
             pace.begin(room, now)
             pace.silent(room, now)
-            under_way.append((free_at + TURNS, now, room))
-        now, began, room = under_way.pop(0)
-        waits.append(now - began - work - TURNS)
+            under_way.append((free_at + turns, now, one, room))
+        now, began, one, room = under_way.pop(0)
+        waits.append(now - began - one - turns)
         pace.released(room, now)
         pace.told(room, now)
     return now, waits
@@ -160,6 +193,24 @@ def test_rooms_wait_little_and_the_nodes_are_not_idle_whatever_a_room_costs_them
         took, waits = served(400, work)
         assert max(waits) <= POLICY.wait_seconds + 2 * work, work
         assert took <= 400 * max(1.5 * work, (work + TURNS) / POLICY.rooms_at_once) + 0.1, work
+
+
+@pytest.mark.parametrize(("busy", "median", "most"), [(0.5, 0.02, 0.15), (0.8, 0.06, 0.4)])
+def test_rooms_of_busy_nodes_leave_in_time_and_do_not_drive_one_another(
+    busy: float, median: float, most: float
+) -> None:
+    """The nodes have time for the rooms, if they are busy for that share of it: no room then may
+    wait longer because others have waited.
+    """
+    policy, dice = HandOffPolicy(), Random(1)
+
+    def work() -> float:
+        return dice.expovariate(2000 / (busy * 60))
+
+    took, waits = served(2000, work, 60.0, 0.020, policy)
+    assert took < 58
+    assert statistics.median(waits) < median
+    assert max(waits) < most
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5), st.floats(0, 1)), max_size=80))
