@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from math import inf
 
+import structlog
 import trio
 import trio.abc
 
@@ -37,6 +38,8 @@ from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire import frames
 from lastcall.wire.reports import Counts
 from lastcall.wire.views import KindView
+
+log = structlog.get_logger()
 
 CLOSE_MARGIN_SECONDS = 0.25
 """The last client to be moved must be gone before the cut, or it would count as cut."""
@@ -241,8 +244,10 @@ class ApiNode:
         """Waits until the game nodes have heard who has left: nobody else would tell them, and they
         would keep the seats. Then each link detaches, as the services end.
         """
-        with trio.move_on_after(self._settings.link_policy.lost_seconds):
+        with trio.move_on_after(self._settings.link_policy.lost_seconds) as patience:
             await self.games.wait_leaves_heard()
+        if patience.cancelled_caught:
+            log.warning("drain.leaves_unheard")
 
     def counts(self) -> Counts:
         """How clients have gone since the drain began."""

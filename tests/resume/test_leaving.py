@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from lastcall import Left, Room, Said, room
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("schedule")
 
 SMALL = RoomPolicy(inbox_events=16)
 LEFT = "left"
+UNHEARD = "drain.leaves_unheard"
 
 
 @room("minutes", seats=4)
@@ -221,8 +223,10 @@ async def test_a_node_that_drains_waits_6_s_at_most_for_a_leave_to_be_heard(
         await ann.socket.send(t="leave")
         await ann.socket.hear("ended")
         ann.socket.drop()
-        one.signal()
-        start = trio.current_time()
-        await one.gone.wait()
+        with capture_logs() as logs:
+            one.signal()
+            start = trio.current_time()
+            await one.gone.wait()
         assert 2 < one.exited_at - start <= 6.5
         assert one.exit_code == CLEAN
+        assert [line["log_level"] for line in logs if line["event"] == UNHEARD] == ["warning"]
