@@ -77,8 +77,8 @@ class SurvivalActions:
             actions.Drop: self._drop,
             actions.LeftToStandby: self._leave_to_standby,
             actions.Finished: self._finish,
+            actions.Elsewhere: _answer,
         }
-        """All but ``Elsewhere``, which answers a request: :meth:`Survival.asked`."""
 
     def opened(self, room: RoomId, kind: KindName) -> None:
         """A room runs here."""
@@ -216,3 +216,7 @@ class SurvivalActions:
         self._given.forget(room)
         self.standings.drop(room)
         self.leaving.gone(room)
+
+
+def _answer(_: actions.Elsewhere) -> None:
+    """If a request asked for the room, :meth:`Survival.asked` answers it."""

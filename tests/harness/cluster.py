@@ -34,6 +34,7 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime.drain import Drain
 from lastcall.wire.reports import Counts
 from tests import harness
+from tests.harness.bugs import noted_bugs
 
 EXAMPLES = load(["lastcall.game.examples"])
 CLEAN = ExitCode.DRAINED
@@ -311,12 +312,18 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(seed: int | None = None) -> AsyncIterator[Cluster]:
+async def cluster(seed: int | None = None, bugs: list[str] | None = None) -> AsyncIterator[Cluster]:
+    """A cluster whose nodes must meet no bug of their own; or those that they meet are ``bugs``."""
     seed = harness.seed if seed is None else seed
-    async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
-        yield Cluster(nursery, stack, seed)
-        await stack.aclose()
-        nursery.cancel_scope.cancel()
+    with noted_bugs() as found:
+        async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+            yield Cluster(nursery, stack, seed)
+            await stack.aclose()
+            nursery.cancel_scope.cancel()
+    if bugs is None:
+        assert not found
+    else:
+        bugs += found
 
 
 async def finished(place: Place) -> str:

@@ -22,7 +22,7 @@ def main() -> int:
     options.add_argument("--log", action="store_true", help="shows what the nodes log")
     given = options.parse_args()
     if not given.log:
-        level = structlog.make_filtering_bound_logger(logging.CRITICAL)
+        level = structlog.make_filtering_bound_logger(logging.ERROR)
         structlog.configure(wrapper_class=level)
     for seed in range(given.first, given.first + given.schedules):
         if faults := walk.run(seed):

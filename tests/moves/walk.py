@@ -105,12 +105,16 @@ async def wait(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def run(seed: int) -> list[str]:
-    """Returns the breaches of the law in the walk with this seed, and its faults."""
+    """Returns the breaches of the law in the walk with this seed, and its faults. That a node meets
+    a bug of its own is a breach, too.
+    """
 
     async def walk() -> list[str]:
-        async with cluster(seed) as c:
+        bugs: list[str] = []
+        async with cluster(seed, bugs) as c:
             walk = Walk(c, seed)
             faults = await walk.run()
+        faults += bugs
         return [*faults, *walk.faults.told] if faults else []
 
     with repeatable(seed):
