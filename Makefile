@@ -1,5 +1,8 @@
-# The targets need Python 3.11 or newer; they install everything else into .venv.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+# The targets need Python 3.11 or newer; they install everything else into .venv. The distribution's comes first: it is
+# built with optimizations, which other builds often lack (docs/performance.md). Another one: make PYTHON=/path/to/python3
+FITS := import sys, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(or $(shell for one in /usr/bin/python3 python3.11 python3.12 python3.13 python3; do \
+    $$one -c '$(FITS)' 2>/dev/null && command -v $$one && break; done),python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
@@ -43,8 +46,8 @@ clean:           ## removes the virtual environment and the caches
 
 # Both reinstall when pyproject.toml has changed; otherwise they do nothing. To run, nothing of the dev group is needed.
 $(RUNS): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	    || { echo "Lastcall needs Python 3.11 or newer; $(PYTHON) is older. Use: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c '$(FITS)' 2>/dev/null || { echo "Lastcall needs Python 3.11 or newer with venv (Debian:" \
+	    "apt-get install python3-venv); $(PYTHON) is not. Use: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
