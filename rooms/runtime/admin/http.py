@@ -189,7 +189,7 @@ class HttpConnection:
 
     async def _send(self, event: h11.Event) -> None:
         if data := self._h11.send(event):
-            with trio.move_on_after(SEND_SECONDS) as sending:
+            with trio.move_on_after(SEND_SECONDS) as sending, WITHOUT_FRAMES:
                 await self._stream.send_all(data)
             if sending.cancelled_caught:  # fail_after() leaves a cycle: see WITHOUT_FRAMES
                 raise trio.TooSlowError

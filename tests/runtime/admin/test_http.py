@@ -253,15 +253,32 @@ async def test_a_connection_that_is_given_up_leaves_no_garbage(
     assert not await left_by(ending, "lastcall.")
 
 
-async def test_a_connection_that_is_reset_leaves_no_garbage() -> None:
+async def without_end(_scope: Message, receive: Receive, send: Send) -> None:
+    """An application that sends until the client is gone."""
+
+    async def send_all() -> None:
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 9999, "more_body": True})
+            await trio.lowlevel.checkpoint()
+
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_all)
+        await receive()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("app", "request_bytes"), [(Echo(), GET[:9]), (without_end, GET)])
+async def test_a_connection_that_is_reset_leaves_no_garbage(app: App, request_bytes: bytes) -> None:
     async def reset() -> None:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         async with listener, trio.open_nursery() as nursery:
             ours = await trio.testing.open_stream_to_socket_listener(listener)
             theirs = await listener.accept()
-            connection = HttpConnection(theirs, Echo(), client=CLIENT, server=SERVER)
+            connection = HttpConnection(theirs, app, client=CLIENT, server=SERVER)
             nursery.start_soon(connection.serve)
-            await ours.send_all(GET[:9])
+            await ours.send_all(request_bytes)
             await trio.testing.wait_all_tasks_blocked()
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             await trio.aclose_forcefully(ours)
