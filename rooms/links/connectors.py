@@ -120,13 +120,17 @@ class GameConnectors:
     def missing(self) -> MissingNodes:
         """Which places may be at game nodes that neither answer now nor are certainly not there.
 
-        Without a single node that answers it may be this api node that is cut off.
+        Without a single node that answers it may be this api node that is cut off. So it may have
+        been before the first one answered of those that answer now: nothing was certain then.
         """
-        if not any(map(self._answers, self._connectors)):
+        answering = [self._links[one] for one in self._connectors if self._answers(one)]
+        if not answering:
             return NOTHING_KNOWN
-        now = trio.current_time()
+        now, since = trio.current_time(), min(link.turned_at for link in answering)
         unreached = [
-            Unreached(one.met_name, 0 if address in self._links else now - one.certain_at)
+            Unreached(
+                one.met_name, 0 if address in self._links else now - max(one.certain_at, since)
+            )
             for address, one in self._connectors.items()
             if not (one.empty or self._answers(address))
         ]

@@ -86,6 +86,8 @@ class GameLink:
         self.up = False
         """Whether the attach was complete: the welcome and the feed's first item have arrived."""
         self.silent = False
+        self.turned_at = trio.current_time()
+        """Since when it is silent, or is not."""
         self.wanted = True
         """Whether ``--games`` still names the game node; if not, it gets no new rooms from here."""
         self._state: nodes.NodeState | None = None
@@ -205,6 +207,6 @@ class GameLink:
     def node_silent(self, *, silent: bool) -> None:
         """Whether nothing new may be sent there; also if nothing has changed."""
         if self.silent is not silent:
-            self.silent = silent
+            self.silent, self.turned_at = silent, trio.current_time()
             if self.up:
                 self._listener.link_state(self)
