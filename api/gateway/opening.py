@@ -29,9 +29,8 @@ READ_BYTES = 4 * 1024
 REFUSE_BY_CLOSE = "lastcall.refuse-by-close"
 CLOSED_INSTEAD = frozenset({401, 403})
 """The statuses that are final; a client that gets another one, such as 503, tries again."""
-
-
 NOTHING: Generator[None] = (None for _ in ())
+"""In place of the parser of a connection that is over."""
 
 learn_codes()
 

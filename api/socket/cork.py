@@ -143,10 +143,7 @@ class Cork:
                     data = frames[0] if len(frames) == 1 else b"".join(frames)
                     joined.append((output, data))
             for output, data in joined:
-                try:  # write() without the call
-                    sent = os.write(output.descriptor, data)
-                except OSError as error:
-                    sent = 0 if isinstance(error, BlockingIOError) else -1
+                sent = write(output.descriptor, data)
                 if sent != len(data):
                     output.written(data, sent)
 

@@ -16,8 +16,3 @@ def test_each_player_hears_one_history_whatever_happens_to_nodes_and_links(first
     assert not any(broken.values()), "\n".join(
         f"seed {seed}: {fault}" for seed, faults in broken.items() for fault in faults
     )
-
-
-def test_a_resume_waits_for_a_node_that_came_while_its_own_api_node_was_cut_off() -> None:
-    """In this walk the room goes on there, and the first one to answer knows nothing of it."""
-    assert walk.run(73436) == []

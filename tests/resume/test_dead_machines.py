@@ -38,6 +38,28 @@ async def test_an_address_at_which_nobody_ever_answered_delays_4004_for_6_s(
         assert await close_of_resume(player, api, "game-1.gone/p1/5ec7e7") == 4004
 
 
+async def test_an_api_node_that_was_cut_off_doubts_an_address_for_6_s_again(
+    autojump_clock: MockClock,
+) -> None:
+    """Somebody may have started there meanwhile, and have got the room."""
+    async with cluster() as c:
+        game = c.game("game-1")
+        dead = c.address("game-dead")  # until the partition, it refuses
+        api = c.api()
+        await c.ready(game, api)
+        player = Player(c.nursery)
+        assert await close_of_resume(player, api, "game-1.gone/p1/5ec7e7") == 4004
+        c.bus.break_link(api.name)
+        await trio.sleep(2 * DOUBT_SECONDS)
+        c.bus.heal(api.name)
+        c.bus.break_link(dead.url)
+        await c.ready(api)
+        answered_at = trio.current_time()
+        assert await close_of_resume(player, api, "game-1.gone/p1/5ec7e7") == 1013
+        await trio.sleep_until(answered_at + DOUBT_SECONDS + 0.5)
+        assert await close_of_resume(player, api, "game-1.gone/p1/5ec7e7") == 4004
+
+
 @orders(3)
 async def test_a_ticket_that_names_a_node_not_attached_waits_30_s_for_an_address_without_a_name(
     autojump_clock: MockClock,

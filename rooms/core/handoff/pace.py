@@ -23,10 +23,10 @@ from lastcall.ids import RoomId
 from lastcall.policy import HandOffPolicy
 
 SPARE_SHARE = 0.25
-"""Of the time that is left, when no room should have to leave any more: but not more than the
-longest that one may take."""
+"""The share of the time left that is spared: all rooms should have left before it. At most
+``answer_seconds`` are."""
 LATE_FACTOR, LATE_SECONDS = 2.0, 0.05
-"""A room is late if it takes longer than both: so many times as long as is usual, or so long."""
+"""A room that takes longer than both, this many times the usual time and this long, is late."""
 SMOOTHING = 0.8
 """The weight of the earlier rooms in the moving mean."""
 
