@@ -71,6 +71,9 @@ class PlaceOwner(Protocol):
     def remember_leave(self, link: Link, leave: nodes.Leave) -> None:
         """A leave was sent: the room may move before the game node applies it."""
 
+    def send(self, place: Place, frame: bytes) -> None:
+        """Sends a frame to the place's client alone."""
+
     def schedule_acks(self) -> None:
         """Calls :meth:`Place.send_ack` of all of ``acks_due`` soon."""
 
@@ -239,7 +242,7 @@ class Place:
         self.ack_due = False
         if self._sent_ack < self.window.acked:
             self._sent_ack = self.window.acked
-            self.session.connection.send_built(text_frame(frames.ack(self._sent_ack)))
+            self.relay.send(self, text_frame(frames.ack(self._sent_ack)))
 
     def resend(self, n: int) -> None:
         """Sends all inputs from ``n`` on to the room once more."""

@@ -106,12 +106,10 @@ class ClientStream:
         if not cork.held:
             self.sent_at = trio.current_time()
             self._write(frame)
-        elif (frames := cork.pending.get(self)) is None:
-            cork.pending[self] = [frame]
-        else:
-            frames.append(frame)
-            if len(frames) >= FRAMES_PER_WRITE or len(frame) > LARGE_BYTES:
-                cork.flush(self)
+        elif (held := cork.hold(self, frame)) > 1 and (
+            held >= FRAMES_PER_WRITE or len(frame) > LARGE_BYTES
+        ):
+            cork.flush(self)
 
     def ping(self) -> None:
         """Sends a ping. A browser's page cannot see this frame, so ``sent_at`` stays."""
@@ -144,8 +142,8 @@ class ClientStream:
 
     def send_whole(self, data: bytes) -> None:
         """Sends ``data`` behind the frames that the step under way has sent."""
-        if self.cork.held and (frames := self.cork.pending.get(self)) is not None:
-            frames.append(data)
+        if self.cork.held and self in self.cork.pending:
+            self.cork.hold(self, data)
         else:
             self._write(data)
 
@@ -228,9 +226,12 @@ def send_to_all(streams: Sequence[ClientStream], frame: bytes) -> None:
     for stream in streams:
         if stream.state is not OPEN:
             continue
-        if (frames := pending.get(stream)) is None:
-            pending[stream] = [frame]
-        elif len(frames) < FRAMES_PER_WRITE - 1:
-            frames.append(frame)
+        held = pending.get(stream)
+        if held is None:
+            pending[stream] = frame
+        elif isinstance(held, bytes):
+            pending[stream] = [held, frame]
+        elif len(held) < FRAMES_PER_WRITE - 1:
+            held.append(frame)
         else:
             stream.send_nowait(frame)

@@ -12,6 +12,10 @@ import trio
 from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP, JOINS_PER_BATCH
 
 
+Frames = bytes | list[bytes]
+"""One frame, which most outputs get in a step and which needs no list, or more."""
+
+
 class Corked(Protocol):
     """An output whose frames are held back while a cork is in."""
 
@@ -45,7 +49,7 @@ class Cork:
         """How many nested steps hold the cork in; one more while :meth:`run` has frames left."""
         self.now = 0.0
         """When the outermost step began (trio time): within a step the clock is not read again."""
-        self.pending: dict[Corked, list[bytes]] = {}
+        self.pending: dict[Corked, Frames] = {}
         """The frames that leave at the end of this step, by output."""
         self._acts: list[Callable[[], None]] = []
         """Called at the end of this step, before its frames leave."""
@@ -117,6 +121,18 @@ class Cork:
         else:
             await self._settled.wait()
 
+    def hold(self, output: Corked, frame: bytes) -> int:
+        """Holds ``frame`` back until the end of the step; returns how many of ``output`` wait."""
+        held = self.pending.get(output)
+        if held is None:
+            self.pending[output] = frame
+            return 1
+        if isinstance(held, bytes):
+            self.pending[output] = [held, frame]
+            return 2
+        held.append(frame)
+        return len(held)
+
     def flush(self, output: Corked) -> None:
         """Writes what is pending for ``output`` now, and not at the end of the step."""
         if frames := self.pending.pop(output, None):
@@ -128,7 +144,7 @@ class Cork:
         self._settled.set()
         self.__exit__()
 
-    def _write_all(self, pending: list[tuple[Corked, list[bytes]]]) -> None:
+    def _write_all(self, pending: list[tuple[Corked, Frames]]) -> None:
         """Joins the frames of many clients before it writes the first: the kernel's work for a
         write evicts ours from the processor's caches, which was a tenth of a delivery's cost.
         """
@@ -138,9 +154,9 @@ class Cork:
             for output, frames in pending[at : at + JOINS_PER_BATCH]:
                 output.sent_at = now
                 if output.descriptor < 0:
-                    output.enqueue(frames)
+                    output.enqueue([frames] if isinstance(frames, bytes) else frames)
                 else:
-                    data = frames[0] if len(frames) == 1 else b"".join(frames)
+                    data = frames if isinstance(frames, bytes) else b"".join(frames)
                     joined.append((output, data))
             for output, data in joined:
                 sent = write(output.descriptor, data)

@@ -60,6 +60,7 @@ class PumpedClient:
         "_deliver",
         "_failed",
         "_for_library",
+        "_frame_bytes",
         "_on_blocked",
         "_parser",
         "_pump",
@@ -74,6 +75,7 @@ class PumpedClient:
     def __init__(self, fd: int, pump: Pump, *, frame_bytes: int) -> None:
         self._pump = pump
         self._parser = FrameParser(frame_bytes)
+        self._frame_bytes = frame_bytes
         self._between_frames = False
         """Nothing waits, and the next byte begins a frame: it need not pass the parser."""
         self._blocked = False
@@ -127,7 +129,7 @@ class PumpedClient:
         """Parses and delivers ``data``, which came at ``heard_at``."""
         if (
             self._between_frames
-            and (text := parse_single_text_frame(data, self._parser.bytes_max)) is not None
+            and (text := parse_single_text_frame(data, self._frame_bytes)) is not None
             and self._deliver is not None
         ):
             if not self._deliver(text, self.heard_at):

@@ -61,22 +61,16 @@ async def _repeat(table: Room[RoomLedger]) -> None:
 @room(RELAY, seats=SEATS, inputs=str)
 async def relay(table: Room) -> None:
     """Repeats each text to all, decoded and encoded as in any room."""
-    await _relay(table)
-
-
-@room(SURVIVING_RELAY, seats=SEATS, inputs=str, survives=True)
-async def surviving_relay(table: Room) -> None:
-    """The same relay; it outlives its node."""
-    await _relay(table)
-
-
-async def _relay(table: Room) -> None:
     async for event in table:
         match event:
             case Said(_, text):
                 table.broadcast(text)
             case Left() if not table.players:
                 return
+
+
+surviving_relay = room(SURVIVING_RELAY, seats=SEATS, inputs=str, survives=True)(relay.function)
+"""The same relay; it outlives its node."""
 
 
 @room(SINK, seats=SEATS, inputs=str)
