@@ -214,7 +214,7 @@ class Gateway:
                 session.connection.move_now()
             if pumped is not None:
                 wait = partial(nursery.start_soon, wait_unblocked, session, nursery, pumped)
-                pumped.start_reading(session.hear, wait, early)
+                pumped.start_reading(session, wait, early)
             while True:
                 if not session.hear(await socket.get_message(), trio.current_time()):
                     await wait_unblocked(session, nursery)

@@ -33,9 +33,9 @@ LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
 """The close codes that the protocol library uses for its own reasons."""
 STRIKES = 3
 LOTS = 64
-"""Frames and bytes count against their limits in lots of this part of the burst: a bucket's turn for
-each frame costs 0.8 µs, most of it to fetch it from memory. So a client may send one lot more than
-the limit says."""
+"""Frames and bytes count against their limits in lots of this part of the burst: a turn of a bucket
+for each frame costs 0.8 µs, most of it to fetch it from memory. So a client may send one lot more
+than the limit says."""
 LEAVING = "this node is leaving"
 
 
@@ -133,9 +133,7 @@ class ClientConnection:
         size = len(message) if message.isascii() else len(message.encode())
         self._uncounted_frames += 1
         self._uncounted_bytes += size
-        lots = (
-            self._uncounted_frames >= self._frame_lot or self._uncounted_bytes > self._byte_lot
-        )
+        lots = self._uncounted_frames >= self._frame_lot or self._uncounted_bytes > self._byte_lot
         if lots and not self._take_lots(now):
             pass
         elif size > self._policy.frame_bytes:  # the library counts characters

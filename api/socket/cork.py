@@ -11,7 +11,6 @@ import trio
 
 from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP, JOINS_PER_BATCH
 
-
 Frames = bytes | list[bytes]
 """One frame, which most outputs get in a step and which needs no list, or more."""
 

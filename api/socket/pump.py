@@ -19,6 +19,7 @@ import select
 from collections.abc import Callable, Mapping
 from math import inf
 from time import perf_counter
+from typing import Protocol
 
 import structlog
 import trio
@@ -36,8 +37,14 @@ from lastcall.api.socket.frame_parser import FrameParser, parse_single_text_fram
 
 log = structlog.get_logger("lastcall.api.socket.pump")
 
-DeliverText = Callable[[str, float], bool]
-"""Delivers a message and its time (trio's) synchronously; returns whether another may follow."""
+
+class TextHandler(Protocol):
+    """Takes a client's texts; :class:`lastcall.api.sessions.session.Session`."""
+
+    def hear(self, message: str, now: float, /) -> bool:
+        """Takes a text that came ``now`` (trio's time); returns whether another may follow."""
+
+
 Received = tuple["PumpedClient", bytes | None]
 """The bytes that a client has sent; None if its connection is lost."""
 
@@ -57,10 +64,10 @@ class PumpedClient:
     __slots__ = (
         "_between_frames",
         "_blocked",
-        "_deliver",
         "_failed",
         "_for_library",
         "_frame_bytes",
+        "_handler",
         "_on_blocked",
         "_parser",
         "_pump",
@@ -84,7 +91,7 @@ class PumpedClient:
         self._for_library = b""
         self._wake: trio.Event | None = None
         self._failed: type[trio.BrokenResourceError | trio.ClosedResourceError] | None = None
-        self._deliver: DeliverText | None = None
+        self._handler: TextHandler | None = None
         self._on_blocked: Callable[[], None] = _ignore
         self.fd = fd
         self.gave_up = False
@@ -97,14 +104,14 @@ class PumpedClient:
     # For the gateway.
 
     def start_reading(
-        self, deliver: DeliverText, on_blocked: Callable[[], None], early: bytes = b""
+        self, handler: TextHandler, on_blocked: Callable[[], None], early: bytes = b""
     ) -> None:
         """Lets the pump read from now on; no task may be waiting in :meth:`for_library`.
 
-        ``early`` has been read before. When ``deliver`` returns False, the pump reads nothing
+        ``early`` has been read before. When ``handler`` can take no more, the pump reads nothing
         more and calls ``on_blocked``; :meth:`unblock` ends that.
         """
-        self._deliver, self._on_blocked = deliver, on_blocked
+        self._handler, self._on_blocked = handler, on_blocked
         self.heard_at = trio.current_time()
         self._pump.watch(self)
         if early:
@@ -119,7 +126,7 @@ class PumpedClient:
     def stop_reading(self) -> None:
         """Ends the pump's reading, and drops the texts that wait: the session is over."""
         self._between_frames = False
-        self._deliver, self._on_blocked = None, _ignore
+        self._handler, self._on_blocked = None, _ignore
         self._undelivered = []
         self._pump.unwatch(self)
 
@@ -130,9 +137,9 @@ class PumpedClient:
         if (
             self._between_frames
             and (text := parse_single_text_frame(data, self._frame_bytes)) is not None
-            and self._deliver is not None
+            and self._handler is not None
         ):
-            if not self._deliver(text, self.heard_at):
+            if not self._handler.hear(text, self.heard_at):
                 self._block()
             return
         texts, for_library = self._parser.split(data)
@@ -150,7 +157,7 @@ class PumpedClient:
         self._for_library += self._parser.rest()
         self._between_frames = False
         self._failed = failed
-        self._deliver = None
+        self._handler = None
         self._wake_library()
 
     def fail(self) -> None:
@@ -163,13 +170,13 @@ class PumpedClient:
 
     def _deliver_all(self, texts: list[str]) -> None:
         """Delivers ``texts`` until the session is blocked; if it is not, the library reads on."""
-        deliver = self._deliver
+        handler = self._handler
         for index, text in enumerate(texts, 1):
-            if deliver is None or not deliver(text, self.heard_at):
+            if handler is None or not handler.hear(text, self.heard_at):
                 self._undelivered = texts[index:]
                 self._block()
                 return
-        if deliver is None or self._deliver is None:
+        if handler is None or self._handler is None:
             return
         if len(self._for_library) > READ_BYTES:
             self._pump.unwatch(self)
@@ -185,7 +192,7 @@ class PumpedClient:
         """Stops reading for now: the session can take no more, or it is over."""
         self._between_frames = False
         self._blocked = True
-        if self._deliver is not None:
+        if self._handler is not None:
             self._pump.unwatch(self)
             self._on_blocked()
 
@@ -202,7 +209,7 @@ class PumpedClient:
         Raises what the end was, if it was not the end of file.
         """
         while self._blocked or not self._for_library:
-            if self._deliver is None:
+            if self._handler is None:
                 if self._failed is not None:
                     raise self._failed("the connection is lost")
                 return None
@@ -210,7 +217,7 @@ class PumpedClient:
             await self._wake.wait()
         size = max_bytes or LIBRARY_BYTES
         data, self._for_library = self._for_library[:size], self._for_library[size:]
-        if self._deliver is not None and len(self._for_library) <= READ_BYTES:
+        if self._handler is not None and len(self._for_library) <= READ_BYTES:
             self._pump.watch(self)
         return data
 
