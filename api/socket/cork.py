@@ -41,7 +41,7 @@ class Cork:
     with :meth:`settled`. Without :meth:`run` everything leaves at once.
     """
 
-    __slots__ = ("_acts", "_overfull", "_runs", "_settled", "held", "now", "pending")
+    __slots__ = ("_acts", "_overfull", "_runs", "_settled", "held", "now", "pending", "waited")
 
     def __init__(self) -> None:
         self.held = 0
@@ -50,6 +50,8 @@ class Cork:
         """When the outermost step began (trio time): within a step the clock is not read again."""
         self.pending: dict[Corked, Frames] = {}
         """The frames that leave at the end of this step, by output."""
+        self.waited = False
+        """Whether the step under way has waited for more: what it says need not wait again."""
         self._acts: list[Callable[[], None]] = []
         """Called at the end of this step, before its frames leave."""
         self._runs = False

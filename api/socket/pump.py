@@ -34,6 +34,7 @@ from lastcall.api.socket.batch_sizes import (
 )
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_parser import FrameParser, parse_single_text_frame
+from lastcall.core.batching import AdaptiveBatcher
 
 log = structlog.get_logger("lastcall.api.socket.pump")
 
@@ -242,25 +243,41 @@ class Pump:
         self._cork = cork
         self._epoll = select.epoll()
         self._clients: dict[int, PumpedClient] = {}
+        self._batcher = AdaptiveBatcher()
         self.turns = 0
         """How many turns the pump has taken; none while no client sends."""
 
     async def run(self) -> None:
         """Reads until cancelled."""
+        cork, batcher = self._cork, self._batcher
         try:
             while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                await self._wait_until_due()
+                began, cork.waited = trio.current_time(), batcher.waits
                 ready = [fd for fd, _ in self._epoll.poll(0, CLIENTS_PER_POLL)]
+                count = len(ready)
                 received: list[Received] = []
                 while True:
-                    with self._cork:
+                    with cork:
                         ready, received = self._take_turn(ready, received)
                     if not (ready or received):
                         break
                     await trio.lowlevel.checkpoint()
+                cork.waited = False
+                batcher.sent(began, count)
         finally:
+            cork.waited = False
             self._clients.clear()
             self._epoll.close()
+
+    async def _wait_until_due(self) -> None:
+        """Waits until clients have sent something; under load longer, so that more of them have.
+
+        The inputs go to the game nodes at the end of the turn, and do not wait there again.
+        """
+        if (due := self._batcher.due()) > trio.current_time():
+            await trio.sleep_until(due)
+        await trio.lowlevel.wait_readable(self._epoll.fileno())
 
     def _take_turn(
         self, ready: list[int], received: list[Received]

@@ -11,6 +11,9 @@ import trio
 class TurnCork(Protocol):
     """Brackets a turn: holds back what it makes this node send, until the turn ends."""
 
+    waited: bool
+    """Whether the turn under way has waited for more: what it says need not wait again."""
+
     @property
     def full(self) -> bool:
         """Whether the reader has to wait before it passes on more."""
@@ -32,6 +35,7 @@ class NoCork:
     """For a node whose turns send nothing that must be held back."""
 
     full = False
+    waited = False
 
     def __enter__(self) -> None:
         """Begins a turn."""

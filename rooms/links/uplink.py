@@ -1,6 +1,6 @@
 """The caller's requests of one link: in lockstep, each with all items that wait.
 
-The rules are in :mod:`lastcall.core.link.uplink` and :mod:`lastcall.core.link.batching`.
+The rules are in :mod:`lastcall.core.link.uplink` and :mod:`lastcall.core.batching`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import trio
 
 from lastcall.bus.base import Caller
-from lastcall.core.link.batching import AdaptiveBatcher
+from lastcall.core.batching import AdaptiveBatcher
 from lastcall.core.link.feed import FeedReceiver
 from lastcall.core.link.uplink import Outgoing
 from lastcall.errors import RemoteProtocolError
@@ -148,7 +148,8 @@ class Uplink:
         a turn of :meth:`run`, which costs more than the request if the node is in this process.
         """
         now = trio.current_time()
-        if self._may_ask and self._waiting.pressing and self._batcher.due() <= now:
+        due = self._cork.waited or self._batcher.due() <= now
+        if self._may_ask and self._waiting.pressing and due:
             answer = self._caller.answers_here
             try:
                 if answer is not None:

@@ -142,3 +142,24 @@ async def test_a_fault_in_an_answer_ends_its_link_and_not_the_turn(
         link.send(input_item(1))
     await settle()
     assert [loss for _, loss in both.listener.losses] == [Loss.RESET]
+
+
+@pytest.mark.parametrize("waited", [False, True])
+async def test_under_load_a_turn_that_has_waited_sends_at_its_end_and_any_other_waits(
+    autojump_clock: MockClock, nursery: trio.Nursery, waited: bool
+) -> None:
+    both, game, link = await join_up(nursery)
+    cork, received = both.feeds.cork, game.handler.received.setdefault(link.id, [])
+    sent = arrived = 0
+    while sent < 400 or len(received) == arrived:  # two items a ms, until a request has just left
+        arrived, sent = len(received), sent + 2
+        with cork:
+            link.send(input_item(sent - 1))
+            link.send(input_item(sent))
+        await trio.sleep(0.001)
+    arrived, cork.waited = len(received), waited
+    with cork:
+        link.send(input_item(sent + 1))
+    assert (len(received) > arrived) is waited
+    await trio.sleep(0.0061)
+    assert received == list(range(1, sent + 2))

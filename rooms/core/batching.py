@@ -1,11 +1,11 @@
-"""How long a request waits so that more items go with it: not at all at rest, milliseconds under
-load.
+"""How long work waits so that more is done at once: not at all at rest, some ms under load.
 
 A request between nodes costs both together some 300 µs of processor, whatever it carries; an item
-in it costs 10. So where many items come, a short wait carries several at once (as Nagle's algorithm
-does for TCP). But a wait pays only if items come *independently*: a client that waits for its
-answer before it sends again would only get slower. How many items gather while a request is under
-way is a hint, and only a trial tells for certain.
+in it costs 10. A turn of the loop that reads clients' sockets, with the turns that follow from it,
+costs more than some inputs do. So where many items come, a short wait carries several at once (as
+Nagle's algorithm does for TCP). But a wait pays only if items come *independently*: a client that
+waits for its answer before it sends again would only get slower. How many items gather while a
+request is under way is a hint, and only a trial tells for certain.
 
 The gap is a compromise: with 4, 6 and 8 ms a resume in a crowd took 104, 88 and 49 to 70 µs of the
 game node (``bench resume``), and at half load the slowest of a hundred messages arrived 8, 12 and
@@ -58,9 +58,14 @@ class AdaptiveBatcher:
         self._rest_until = 0.0
         self._sent_at = -1.0
 
+    @property
+    def waits(self) -> bool:
+        """Whether what comes now has to wait."""
+        return self._mode is not _Mode.IMMEDIATE
+
     def due(self) -> float:
         """When a request that has items may go; in the past if it may go now."""
-        return self._sent_at + (0.0 if self._mode is _Mode.IMMEDIATE else self._gap)
+        return self._sent_at + (self._gap if self.waits else 0.0)
 
     def sent(self, now: float, items: int) -> None:
         """A request with ``items`` items was sent."""

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import pytest
 
-from lastcall.core.link.batching import AdaptiveBatcher
+from lastcall.core.batching import AdaptiveBatcher
 
 TRIP_SECONDS = 0.0005
 
