@@ -171,7 +171,7 @@ def _renewal(place: Place, number: int) -> nodes.Renew:
     """The call ``number`` to a game node: for ``place``, from the last message passed on."""
     return nodes.Renew(
         call=number,
-        room=place.relay.room,
+        room=place.room,
         player=place.player,
         secret=place.secret,
         seen=place.seen,

@@ -109,7 +109,7 @@ class Renewals:
             self._places.end(one)
         else:
             why = repr(item.message)[:200]
-            self._unexpected.warning(room=place.relay.room, code=code[:64], why=why)
+            self._unexpected.warning(room=place.room, code=code[:64], why=why)
             self._come_again(one, "the room's node has refused its place")
 
     def _come_again(self, one: Suspended, why: str) -> None:
@@ -125,7 +125,7 @@ class Renewals:
             return
         one.trail.follow(to)
         if one.trail.endless:
-            log.warning("room.moves_without_end", room=one.place.relay.room)
+            log.warning("room.moves_without_end", room=one.place.room)
             self._places.end(one)
             return
         self._queues.put(one, to)

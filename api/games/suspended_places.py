@@ -79,7 +79,7 @@ class SuspendedPlaces:
         if one.place.status is not PlaceStatus.SUSPENDED:
             return
         if end is None:
-            self._lost.warning(room=one.place.relay.room)
+            self._lost.warning(room=one.place.room)
             end = partial(one.place.end, EndReason.NODE_LOST)
         end()
 

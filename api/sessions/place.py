@@ -15,7 +15,7 @@ from typing import Protocol
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
-from lastcall.ids import Incarnation, RoomId
+from lastcall.ids import Incarnation, RoomId, shared_player
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import frames, nodes
 
@@ -100,6 +100,7 @@ class Place:
         "player",
         "relay",
         "replayed_seq",
+        "room",
         "secret",
         "session",
         "session_number",
@@ -118,7 +119,8 @@ class Place:
     ) -> None:
         self.relay = relay
         self.link = link
-        self.player = news.player
+        self.player = shared_player(news.player)
+        self.room = relay.room
         self.session_number = news.session
         self.secret = news.secret
         self.session = session
@@ -166,14 +168,14 @@ class Place:
         if not self.window.take(n, body):
             return False
         if self.status is PlaceStatus.LIVE:
-            self.link.send(nodes.Say(self.relay.room, self.player, self.session_number, n, body))
+            self.link.send(nodes.Say(self.room, self.player, self.session_number, n, body))
         return True
 
     def confirm(self) -> None:
         """The client has its ticket, so the previous ticket is void: the room is told."""
         self.confirmed = True
         if self.status is PlaceStatus.LIVE:
-            confirm = nodes.Confirm(self.relay.room, self.player, self.session_number)
+            confirm = nodes.Confirm(self.room, self.player, self.session_number)
             self.link.send(confirm, pressing=False)
 
     def leave(self, *, at_once: bool = False) -> None:
@@ -185,7 +187,7 @@ class Place:
         if at_once or self.window.empty:
             self.send_ack()
             self.remove(PlaceStatus.LEFT, tell=True)
-            self.session.ended(self.relay.room, EndReason.LEFT)
+            self.session.ended(self.room, EndReason.LEFT)
         else:
             self.leave_pending = True
             self.window.shut()
@@ -247,15 +249,13 @@ class Place:
     def resend(self, n: int) -> None:
         """Sends all inputs from ``n`` on to the room once more."""
         for number, body in self.window.unacked_from(n):
-            self.link.send(
-                nodes.Say(self.relay.room, self.player, self.session_number, number, body)
-            )
+            self.link.send(nodes.Say(self.room, self.player, self.session_number, number, body))
 
     def end(self, reason: EndReason, result: bytes = b"") -> None:
         """The room, or the node, has ended the place."""
         self.send_ack()
         self.remove(PlaceStatus.OVER)
-        self.session.ended(self.relay.room, reason, result)
+        self.session.ended(self.room, reason, result)
 
     def taken_over(self) -> None:
         """A newer socket has the seat; only the older client need know."""
@@ -309,9 +309,9 @@ class Place:
             self.link.send(leave)
             self.relay.remember_leave(self.link, leave)
         else:
-            self.link.send(nodes.Absent(self.relay.room, self.player, self.session_number))
+            self.link.send(nodes.Absent(self.room, self.player, self.session_number))
 
 
 def leave_of(place: Place) -> nodes.Leave:
     """The item that gives the seat up, by whatever link."""
-    return nodes.Leave(place.relay.room, place.player, place.session_number, place.secret)
+    return nodes.Leave(place.room, place.player, place.session_number, place.secret)

@@ -22,7 +22,7 @@ from lastcall.api.sessions.states import State
 from lastcall.api.socket.client_stream import ClientStream, send_to_all
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
-from lastcall.ids import Incarnation, PlayerId, RoomId
+from lastcall.ids import Incarnation, PlayerId, RoomId, shared_room
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import frames, nodes
@@ -54,7 +54,7 @@ class Relay:
     def __init__(self, relays: Relays, room: RoomId, epoch: int, owner: Incarnation) -> None:
         self._empty = trio.Event()
         self._relays = relays
-        self.room = room
+        self.room = shared_room(room)
         self.epoch = epoch
         self.owner = owner
         """The game process that has had the room since ``epoch``."""
@@ -289,7 +289,7 @@ class Relays:
         """The link is over: suspends its places, of all or ``which``; returns them."""
         places = list(filter(which, self._places(link)))
         for place in places:
-            self._relays[place.relay.room].suspend(place)
+            self._relays[place.room].suspend(place)
         return places
 
     def regroup(

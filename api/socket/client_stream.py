@@ -19,7 +19,7 @@ import trio.abc
 
 from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import FRAMES_PER_WRITE, LARGE_BYTES
-from lastcall.api.socket.cork import Cork, write
+from lastcall.api.socket.cork import Cork, Output, write
 from lastcall.api.socket.frame_builder import PING_FRAME, close_frame
 from lastcall.api.socket.kernel_buffer import keep_room, tcp_socket, use_room
 from lastcall.api.socket.pump import PumpedClient
@@ -31,7 +31,7 @@ from lastcall.api.socket.write_state import TABLE, WriteEvent, WriteState
 OPEN = WriteState.OPEN  # the hot path looks one name up instead of two
 
 
-class ClientStream:
+class ClientStream(Output):
     """The output of any trio ``stream``.
 
     The flusher is spawned in ``nursery``, which must outlive the library's reader task and every
@@ -45,14 +45,11 @@ class ClientStream:
         "_nursery",
         "_socket",
         "cork",
-        "descriptor",
         "overflowed",
         "pumped",
         "queue",
         "read_at",
         "reading",
-        "sent_at",
-        "state",
         "stream",
         "too_slow",
     )
@@ -65,12 +62,11 @@ class ClientStream:
         backlog: Backlog,
         cork: Cork | None = None,
     ) -> None:
+        super().__init__(-1, trio.current_time())
         self._backlog = backlog
         self.stream = stream
         self._nursery = nursery
         self.cork = cork or Cork()
-        self.descriptor = -1
-        """The socket to write to at once; -1 if frames must be queued."""
         self.pumped: PumpedClient | None = None
         """The client, as a pump reads it; None if none does."""
         if isinstance(stream, PumpedStream):
@@ -79,10 +75,8 @@ class ClientStream:
         elif isinstance(stream, trio.SocketStream):
             self.descriptor = stream.socket.fileno()
         self.queue = SendQueue(backlog)
-        self.state = OPEN
-        self.read_at = self.sent_at = trio.current_time()
-        """``sent_at``: when the step began whose frames were sent last (trio time). ``read_at``:
-        when the library has read something last."""
+        self.read_at = self.sent_at
+        """When the library has read something last (trio time)."""
         self._socket = tcp_socket(stream)
         keep_room(self._socket)
         self.reading = Reading(self._socket, self.sent_at)

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
 
 import trio
 
 from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP, JOINS_PER_BATCH
+from lastcall.api.socket.write_state import WriteState
 
 Frames = bytes | list[bytes]
 """One frame, which most outputs get in a step and which needs no list, or more."""
 
 
-class Corked(Protocol):
-    """An output whose frames are held back while a cork is in."""
+class Output(ABC):
+    """An output whose frames are held back while a cork is in.
 
-    descriptor: int
-    """The socket to write to; -1 if frames must be queued."""
-    sent_at: float
-    """When the step began whose frames were sent last (trio time)."""
+    It has only what each delivery needs of a client's stream: the attributes of a base class come
+    first in memory, so that this is one cache line to fetch, or two, and not three.
+    """
 
+    __slots__ = ("descriptor", "sent_at", "state")
+
+    def __init__(self, descriptor: int, now: float) -> None:
+        self.descriptor = descriptor
+        """The socket to write to; -1 if frames must be queued."""
+        self.sent_at = now
+        """When the step began whose frames were sent last (trio time)."""
+        self.state = WriteState.OPEN
+
+    @abstractmethod
     def enqueue(self, frames: list[bytes]) -> None:
         """Queues the frames."""
 
+    @abstractmethod
     def written(self, data: bytes, sent: int) -> None:
         """Only ``sent`` bytes of ``data`` have left; -1 if the connection is lost."""
 
@@ -48,7 +59,7 @@ class Cork:
         """How many nested steps hold the cork in; one more while :meth:`run` has frames left."""
         self.now = 0.0
         """When the outermost step began (trio time): within a step the clock is not read again."""
-        self.pending: dict[Corked, Frames] = {}
+        self.pending: dict[Output, Frames] = {}
         """The frames that leave at the end of this step, by output."""
         self.waited = False
         """Whether the step under way has waited for more: what it says need not wait again."""
@@ -122,7 +133,7 @@ class Cork:
         else:
             await self._settled.wait()
 
-    def hold(self, output: Corked, frame: bytes) -> int:
+    def hold(self, output: Output, frame: bytes) -> int:
         """Holds ``frame`` back until the end of the step; returns how many of ``output`` wait."""
         held = self.pending.get(output)
         if held is None:
@@ -134,7 +145,7 @@ class Cork:
         held.append(frame)
         return len(held)
 
-    def flush(self, output: Corked) -> None:
+    def flush(self, output: Output) -> None:
         """Writes what is pending for ``output`` now, and not at the end of the step."""
         if frames := self.pending.pop(output, None):
             self._write_all([(output, frames)])
@@ -145,7 +156,7 @@ class Cork:
         self._settled.set()
         self.__exit__()
 
-    def _write_all(self, pending: list[tuple[Corked, Frames]]) -> None:
+    def _write_all(self, pending: list[tuple[Output, Frames]]) -> None:
         """Joins the frames of many clients before it writes the first: the kernel's work for a
         write evicts ours from the processor's caches, which was a tenth of a delivery's cost.
         """

@@ -252,9 +252,8 @@ class Pump:
         cork, batcher = self._cork, self._batcher
         try:
             while True:
-                await self._wait_until_due()
+                ready = await self._next_ready()
                 began, cork.waited = trio.current_time(), batcher.waits
-                ready = [fd for fd, _ in self._epoll.poll(0, CLIENTS_PER_POLL)]
                 count = len(ready)
                 received: list[Received] = []
                 while True:
@@ -270,14 +269,19 @@ class Pump:
             self._clients.clear()
             self._epoll.close()
 
-    async def _wait_until_due(self) -> None:
+    async def _next_ready(self) -> list[int]:
         """Waits until clients have sent something; under load longer, so that more of them have.
 
         The inputs go to the game nodes at the end of the turn, and do not wait there again.
         """
+        ready: list[tuple[int, int]] = []
         if (due := self._batcher.due()) > trio.current_time():
             await trio.sleep_until(due)
-        await trio.lowlevel.wait_readable(self._epoll.fileno())
+            ready = self._epoll.poll(0, CLIENTS_PER_POLL)
+        while not ready:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            ready = self._epoll.poll(0, CLIENTS_PER_POLL)
+        return [descriptor for descriptor, _ in ready]
 
     def _take_turn(
         self, ready: list[int], received: list[Received]

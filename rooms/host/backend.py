@@ -26,11 +26,21 @@ ones, which take about 0.2 s, are enough for one to each of 10 000 seats."""
 class Backend:
     """The :class:`lastcall.author.RoomBackend` of a running room."""
 
-    __slots__ = ("_history", "_outbox", "_queued", "_room", "_roster", "_turn", "next_event")
+    __slots__ = (
+        "_history",
+        "_links",
+        "_outbox",
+        "_queued",
+        "_room",
+        "_roster",
+        "_turn",
+        "next_event",
+    )
 
     def __init__(self, room: RoomState) -> None:
         self._room = room
         self._roster = room.roster
+        self._links = room.roster.links
         self._history = room.history
         self._outbox = room.outbox
         self._turn = 0
@@ -96,7 +106,7 @@ class Backend:
         outbox = self._outbox
         room = self._room
         message = nodes.Message(room.id, room.epoch, self._history.add(body, None), body)
-        for link in self._roster.links:
+        for link in self._links:
             outbox(link, message)
 
     def send(self, player: PlayerId, body: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import count
 
@@ -18,7 +18,7 @@ class Crowd:
 
     __slots__ = ("_queue", "late", "of_player", "refused")
 
-    def __init__(self, queue: deque[Event]) -> None:
+    def __init__(self, queue: list[Event]) -> None:
         self._queue = queue
         self.late = LateEvents()
         self.of_player: dict[PlayerId, int] = {}

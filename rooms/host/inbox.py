@@ -9,7 +9,6 @@ each other are removed while the queue is full: ``Joined`` and ``Left``, ``Away`
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import trio
@@ -49,8 +48,10 @@ class Inbox:
         self._calm = min(limit, share)
         """While fewer events wait, any input fits."""
         self._on_room = on_room
-        self._queue: deque[Event] = deque()
-        """At most ``limit`` events; later joins and leaves are in ``late``."""
+        self._queue: list[Event] = []
+        """At most ``limit`` events; later joins and leaves are in ``late``. A list, not a deque: it
+        holds one event, mostly, and an empty deque takes 600 bytes of each room.
+        """
         self._crowd: Crowd | None = None
         self._reader: trio.lowlevel.Task | None = None
         self._taken = 0
@@ -149,14 +150,17 @@ class Inbox:
                 self._reader = trio.lowlevel.current_task()
                 if self.on_rest is not None:
                     self.on_rest()
-                await trio.lowlevel.wait_task_rescheduled(self._give_up)
+                await trio.lowlevel.wait_task_rescheduled(self)
             self._taken = 1
-        event = queue.popleft()
+        event = queue.pop(0)
         if self._crowd is not None:
             self._relieve(self._crowd, event)
         return event
 
-    def _give_up(self, _: Callable[[], None]) -> trio.lowlevel.Abort:
+    def __call__(self, _: object) -> trio.lowlevel.Abort:
+        """The reader is cancelled: trio calls it, since an inbox is the ``abort_fn`` of its reader.
+        A bound method for each wait would cost 0.3 µs.
+        """
         self._reader = None
         return trio.lowlevel.Abort.SUCCEEDED
 

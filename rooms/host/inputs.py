@@ -23,7 +23,7 @@ class Inputs:
         "_outbox",
         "_room",
         "_room_id",
-        "_roster",
+        "_seats",
         "_takeovers",
     )
 
@@ -31,7 +31,7 @@ class Inputs:
         self._room = room
         self._room_id = room.id
         self._codec = room.codec
-        self._roster = room.roster
+        self._seats = room.roster.by_player
         self._inbox = room.inbox
         self._acks = room.acks
         self._takeovers = room.host.takeovers
@@ -42,7 +42,7 @@ class Inputs:
         """Accepts an input by ``link`` if it is the player's next and fits: see
         :class:`SequenceCheck`.
         """
-        seat = self._roster.find(say.player)
+        seat = self._seats.get(say.player)
         if seat is None:
             return
         if not seat.expects(link, say.session, say.n):

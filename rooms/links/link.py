@@ -27,7 +27,7 @@ from lastcall.wire import nodes
 
 log = structlog.get_logger()
 
-CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Moved, nodes.Out, nodes.Regroup)
+CONFIRMED_AT_ONCE = frozenset({nodes.Ended, nodes.Moved, nodes.Out, nodes.Regroup})
 """A draining game node waits until these are confirmed."""
 
 
@@ -183,11 +183,11 @@ class GameLink:
 
     def pass_on(self, item: nodes.Down) -> None:
         """Gives the listener an item of the feed; does not raise."""
-        if isinstance(item, nodes.NodeState):
+        if type(item) is nodes.NodeState:  # isinstance() would ask the metaclass: 0.1 µs
             self.uplink.confirm_now |= item.phase == Phase.STOPPED
             self._learn(item)
             return
-        if isinstance(item, CONFIRMED_AT_ONCE):
+        if type(item) in CONFIRMED_AT_ONCE:
             self.uplink.confirm_now = True
         try:
             self._listener.link_item(self, item)

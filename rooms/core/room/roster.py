@@ -37,8 +37,16 @@ class Seat(msgspec.Struct, eq=False):
     player: PlayerId
     link: LinkId
     secret: str
+    # These are asked for with each input: in the first two cache lines of the seat.
+    session: int = 1
+    last_n: int = 0
+    blocked: bool = False
+    notified: bool = False
+    confirmed: bool = False
+    """Whether the player has ever shown that they know of the seat."""
     previous_secret: str = ""
     """Empty as soon as the player has shown that they know of the new one."""
+
     former: tuple[Ticket, ...] = ()
     """The tickets of a regrouped player's previous rooms; empty like ``previous_secret``."""
     name: str = ""
@@ -49,12 +57,6 @@ class Seat(msgspec.Struct, eq=False):
     """None for an anonymous player: anyone who has the ticket or the key has the seat."""
     joined_seq: int = 0
     """The number of the room's last message when the player joined."""
-    session: int = 1
-    last_n: int = 0
-    blocked: bool = False
-    notified: bool = False
-    confirmed: bool = False
-    """Whether the player has ever shown that they know of the seat."""
     away_at: float = 0.0
     """When the socket was lost last."""
     expected: bool = False
@@ -139,7 +141,7 @@ class Roster:
     __slots__ = (
         "_by_identity",
         "_by_key",
-        "_seats",
+        "by_player",
         "links",
         "locked",
         "one_seat_each",
@@ -147,7 +149,10 @@ class Roster:
     )
 
     def __init__(self, seats_max: int, *, one_seat_each: bool = False) -> None:
-        self._seats: dict[PlayerId, Seat] = {}
+        self.by_player: dict[PlayerId, Seat] = {}
+        """For reading only, as :attr:`links`. Both stay the same objects: an input goes by them and
+        need not fetch the roster.
+        """
         self._by_key: dict[str, Seat] = {}
         self._by_identity: dict[str, Seat] = {}
         """Empty without ``one_seat_each``."""
@@ -158,15 +163,15 @@ class Roster:
         self.locked = False
 
     def __len__(self) -> int:
-        return len(self._seats)
+        return len(self.by_player)
 
     def __iter__(self) -> Iterator[Seat]:
-        return iter(self._seats.values())
+        return iter(self.by_player.values())
 
     @property
     def players(self) -> tuple[PlayerId, ...]:
         """The players who have a seat, in the order of joining."""
-        return tuple(self._seats)
+        return tuple(self.by_player)
 
     @property
     def present(self) -> int:
@@ -176,13 +181,13 @@ class Roster:
     @property
     def refusal(self) -> ErrorCode | None:
         """Why a new player cannot have a seat: ``full`` or ``locked``; None if they can."""
-        if len(self._seats) >= self.seats_max:
+        if len(self.by_player) >= self.seats_max:
             return ErrorCode.FULL
         return ErrorCode.LOCKED if self.locked else None
 
     def find(self, player: PlayerId) -> Seat | None:
         """The seat of ``player``, or None."""
-        return self._seats.get(player)
+        return self.by_player.get(player)
 
     def find_own(self, key: str, identity: Identity | None = None) -> Seat | None:
         """The seat that a join with ``key`` by ``identity`` has already; it may be another's.
@@ -201,7 +206,7 @@ class Roster:
     def add(self, seat: Seat) -> ErrorCode | None:
         """Gives ``seat`` to a new player; or changes nothing and returns :attr:`refusal`."""
         if (refusal := self.refusal) is None:
-            self._seats[seat.player] = seat
+            self.by_player[seat.player] = seat
             if seat.key:
                 self._by_key[seat.key] = seat
             if self.one_seat_each and seat.identity is not None:
@@ -236,7 +241,7 @@ class Roster:
 
     def release(self, player: PlayerId) -> Seat | None:
         """Frees the seat and returns what it was; None if there is no such player."""
-        seat = self._seats.pop(player, None)
+        seat = self.by_player.pop(player, None)
         if seat is not None:
             self._by_key.pop(seat.key, None)
             if seat.identity is not None:
@@ -247,7 +252,10 @@ class Roster:
     def move_out(self) -> Roster:
         """Returns a roster with all seats of this one, which is empty after that."""
         moved = copy.copy(self)
-        self._seats, self._by_key, self._by_identity, self.links = {}, {}, {}, {}
+        moved.by_player, moved.links = self.by_player.copy(), self.links.copy()
+        self.by_player.clear()
+        self.links.clear()
+        self._by_key, self._by_identity = {}, {}
         return moved
 
 

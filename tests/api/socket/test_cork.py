@@ -16,19 +16,18 @@ from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.closing import abort
-from lastcall.api.socket.cork import Cork
+from lastcall.api.socket.cork import Cork, Output
 from lastcall.api.socket.library_stream import LibraryStream
 from lastcall.policy import SocketPolicy
 
 MANY = 3 * CLIENTS_PER_STEP + 10
 
 
-class Output:
+class Numbered(Output):
     """One of many that share a pipe, so that it shows in which order they wrote."""
 
     def __init__(self, descriptor: int, name: int) -> None:
-        self.descriptor = descriptor
-        self.sent_at = 0.0
+        super().__init__(descriptor, 0.0)
         self.name = name
 
     def enqueue(self, frames: list[bytes]) -> None:
@@ -44,7 +43,7 @@ class Pipe:
     def __init__(self) -> None:
         self.reader, writer = os.pipe2(os.O_NONBLOCK)
         self.writer = writer
-        self.outputs = [Output(writer, number) for number in range(MANY)]
+        self.outputs = [Numbered(writer, number) for number in range(MANY)]
 
     def read(self) -> list[str]:
         try:
