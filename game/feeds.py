@@ -71,6 +71,7 @@ class Link:
 
     __slots__ = (
         "_batch_bytes",
+        "_fresh",
         "_publisher",
         "_revision",
         "attached_at",
@@ -119,6 +120,8 @@ class Link:
         self.young = True
         """A link that it follows, of a node that was killed, may not have been dropped yet."""
         self.ring = FeedRing(policy, excess)
+        self._fresh: list[nodes.Down] = []
+        """The items that were never published, as the ring has them encoded."""
         self.requests: ReplyCache[nodes.Answer] = ReplyCache()
         self.liveness = Liveness(policy, now)
         self.stalls = StallDetector()
@@ -134,7 +137,12 @@ class Link:
     def add_state(self, state: nodes.NodeState) -> None:
         """Adds the node's state to the feed."""
         self._revision = state.revision
-        self.ring.push(nodes.encode(state))
+        self.push(state, nodes.encode(state))
+
+    def push(self, item: nodes.Down, encoded: bytes) -> None:
+        """Adds an item to the feed."""
+        self.ring.push(encoded)
+        self._fresh.append(item)
 
     def publish(self, state: nodes.NodeState) -> str | None:
         """Publishes the oldest new items; returns why the link must be dropped.
@@ -146,9 +154,19 @@ class Link:
         if self.ring.overflowed:
             return f"too far behind: {self.ring.overflowed}"
         for first, items in self.ring.fresh(self._batch_bytes, PUBLISH_BYTES):
-            if not self._published(first, items):
+            fresh, self._fresh = self._fresh[: len(items)], self._fresh[len(items) :]
+            if not (self._taken_here(first, fresh, items) or self._published(first, items)):
                 return "an item over the transport's limit, which can never arrive"
         return None
+
+    def _taken_here(self, first: int, items: list[nodes.Down], encoded: list[bytes]) -> bool:
+        """Hands items to a node of this process, which need not decode them."""
+        take = self._publisher.takes_here
+        if take is None:
+            return False
+        size = sum(map(len, encoded))
+        self.bytes_sent += size
+        return take(nodes.FeedBatch(self.id, first, items, size // len(items)))
 
     def take_small(self) -> bytes:
         """Takes what is new as one encoded run, which goes with an answer instead; empty if nothing
@@ -158,6 +176,7 @@ class Link:
         if not 0 < self.ring.fresh_bytes <= limit or not self.ring.confirmed:
             return b""
         ((first, items),) = self.ring.fresh(self._batch_bytes)
+        self._fresh = []
         return self._encoded(first, items)
 
     def publish_again(self, missing: list[tuple[int, int]]) -> int:
@@ -181,6 +200,7 @@ class Link:
     def close(self) -> None:
         """Frees the transport's publisher, and what waits."""
         self.ring.clear()
+        self._fresh = []
         self._publisher.close()
 
 
@@ -222,7 +242,7 @@ class Feeds:
         self.items_sent += 1
         if item is not self._last:  # a broadcast comes once for each link, and is kept once
             self._last, self._last_encoded = item, nodes.encode(item)
-        link.ring.push(self._last_encoded)
+        link.push(item, self._last_encoded)
         if link_id not in self._dirty:
             self.mark(link_id)
 

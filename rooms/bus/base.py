@@ -147,6 +147,14 @@ class Caller(Protocol):
 class Publisher(Protocol):
     """Sends to one subscriber's address; does not wait, and does not learn what arrives."""
 
+    @property
+    def takes_here(self) -> Callable[[Any], bool] | None:
+        """Takes a message at once, and without bytes; None if :meth:`publish` is needed.
+
+        It returns whether it has taken all of it; if not, publish the same. It is there while a
+        subscriber of this process can take something: call it before the next ``await``.
+        """
+
     def publish(self, message: bytes) -> None:
         """Sends ``message``; drops it when the peer is not there or its buffer is full.
 
@@ -161,11 +169,8 @@ class Publisher(Protocol):
 class Subscriber(Protocol):
     """Listens at one address for any number of publishers."""
 
-    take: Callable[[bytes], bool] | None
-    """May be set, and gets what this process publishes, within the call of its publisher.
-
-    It returns whether it has taken the message; if not, :meth:`receive` returns the same one.
-    """
+    take: Callable[[Any], bool] | None
+    """May be set, for publishers of this process: see :attr:`Publisher.takes_here`."""
 
     @property
     def address(self) -> str:

@@ -224,13 +224,19 @@ class MemoryPublisher(End):
         super().__init__(net, owner, parse_url(address, dialled=True).url)
         self._last_due = -math.inf
 
+    @property
+    def takes_here(self) -> Callable[[Any], bool] | None:
+        """See :attr:`lastcall.bus.base.Publisher.takes_here`."""
+        subscriber = None if self.closed else self._subscriber()
+        return None if subscriber is None else subscriber.takes_here
+
     def publish(self, message: bytes) -> None:
         """See :meth:`lastcall.bus.base.Publisher.publish`."""
         check_message(message)
         if self.closed:
             self.check_open()
         subscriber = self._subscriber()
-        if subscriber is None or subscriber.takes(message):
+        if subscriber is None:
             return
         faults = self.net.faults
         if faults.happens(faults.drop):
@@ -261,15 +267,16 @@ class MemoryPublisher(End):
 class MemorySubscriber(_Listener[bytes]):
     """Listens at one address for any number of publishers."""
 
-    take: Callable[[bytes], bool] | None = None
+    take: Callable[[Any], bool] | None = None
     """See :attr:`lastcall.bus.base.Subscriber.take`."""
 
-    def takes(self, message: bytes) -> bool:
-        """Whether :attr:`take` has taken it: not while others wait, or one end calls another."""
+    @property
+    def takes_here(self) -> Callable[[Any], bool] | None:
+        """Calls :attr:`take`; None while others wait, or one end calls another."""
         net = self.net
         if self.take is None or net.calling or not net.direct or len(self.mail):
-            return False
-        return net.call(self.take, message)
+            return None
+        return partial(net.call, self.take)
 
     @property
     def dropped(self) -> int:

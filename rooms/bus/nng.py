@@ -221,6 +221,9 @@ class NngCaller(_End):
 class NngPublisher(_End):
     """Sends to one subscriber's address, over a ``Pub0``."""
 
+    takes_here: Callable[[Any], bool] | None = None
+    """None: a process does not publish to itself over the network."""
+
     def publish(self, message: bytes) -> None:
         """See :meth:`lastcall.bus.base.Publisher.publish`."""
         self._socket.send_nowait(check_message(message))
@@ -229,8 +232,8 @@ class NngPublisher(_End):
 class NngSubscriber(_Listening):
     """Listens at one address, over a ``Sub0`` that subscribes to every topic."""
 
-    take: Callable[[bytes], bool] | None = None
-    """Never called: a process does not publish to itself over the network."""
+    take: Callable[[Any], bool] | None = None
+    """Never called: see :attr:`NngPublisher.takes_here`."""
 
     async def receive(self) -> list[bytes]:
         """See :meth:`lastcall.bus.base.Subscriber.receive`."""

@@ -81,9 +81,9 @@ class FeedReader:
                 if more or self.cork.full:
                     await self.cork.settled()
 
-    def _take(self, message: bytes) -> bool:
+    def _take(self, batch: nodes.FeedBatch) -> bool:
         """Passes a batch on; the part that it had no time for comes again by :meth:`_read`."""
-        return not (self.cork.full or self._pass_some(self._batches([message])))
+        return not (self.cork.full or self._pass_some(self._and_what_waited(batch)))
 
     def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
         """Passes on for one turn; returns whether there may be more."""
@@ -109,9 +109,12 @@ class FeedReader:
             except RemoteProtocolError as error:
                 self._unreadable.warning(error=str(error)[:200])
                 continue
-            yield batch
-            while (feed := self._feeds.get(batch.link)) is not None and feed.more:
-                yield nodes.FeedBatch(batch.link, 0, [], batch.item_bytes)
+            yield from self._and_what_waited(batch)
+
+    def _and_what_waited(self, batch: nodes.FeedBatch) -> Iterator[nodes.FeedBatch]:
+        yield batch
+        while (feed := self._feeds.get(batch.link)) is not None and feed.more:
+            yield nodes.FeedBatch(batch.link, 0, [], batch.item_bytes)
 
 
 def _pass_on(feed: LinkFeed, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:

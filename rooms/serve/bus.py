@@ -173,12 +173,12 @@ class _BothSubscribers:
         self._on_close = on_close
 
     @property
-    def take(self) -> Callable[[bytes], bool] | None:
+    def take(self) -> Callable[[Any], bool] | None:
         """See :attr:`lastcall.bus.base.Subscriber.take`."""
         return self._local.take
 
     @take.setter
-    def take(self, take: Callable[[bytes], bool] | None) -> None:
+    def take(self, take: Callable[[Any], bool] | None) -> None:
         self._local.take = take
 
     @property

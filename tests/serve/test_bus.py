@@ -108,25 +108,33 @@ async def test_a_subscriber_may_take_messages_of_this_process_at_once_and_in_ord
     bus = LocalFirstBus(network.node("here"))
     subscriber = bus.subscribe(FEED)
     publisher, theirs = bus.publisher(FEED), network.node("there").publisher(FEED)
-    taken: list[bytes] = []
+    taken: list[object] = []
 
-    def take(message: bytes) -> bool:
-        if message != b"2":
-            taken.append(message)
-        if message == b"1":
+    def take(message: object) -> bool:
+        if message == 1:
+            assert publisher.takes_here is None, (
+                "nothing arrives within the call of another message"
+            )
             publisher.publish(b"1.1")
-        return message != b"2"
+        if message != 2:
+            taken.append(message)
+        return message != 2
 
+    assert publisher.takes_here is None, "nobody has asked for it"
     subscriber.take = take
-    publisher.publish(b"0")
-    assert taken == [b"0"]
-    publisher.publish(b"1")
-    assert taken == [b"0", b"1"], "nothing arrives within the call of another message"
+    assert publisher.takes_here is not None
+    assert publisher.takes_here(0)
+    assert publisher.takes_here(1)
+    assert taken == [0, 1]
+    assert publisher.takes_here is None, "a message waits"
     assert await subscriber.receive() == [b"1.1"]
+    assert publisher.takes_here is not None
+    assert not publisher.takes_here(2)
     for message in (b"2", b"3"):
         publisher.publish(message)
-    assert taken == [b"0", b"1"], "a message waits behind one that was not taken"
+    assert publisher.takes_here is None, "another message would overtake them"
     assert await subscriber.receive() == [b"2", b"3"]
+    assert theirs.takes_here is None
     theirs.publish(b"theirs")
     assert await subscriber.receive() == [b"theirs"]
-    assert taken == [b"0", b"1"]
+    assert taken == [0, 1]
