@@ -136,7 +136,7 @@ class ClientStream(Output):
 
     def send_whole(self, data: bytes) -> None:
         """Sends ``data`` behind the frames that the step under way has sent."""
-        if self.cork.held and self in self.cork.pending:
+        if self.held is not None:
             self.cork.hold(self, data)
         else:
             self._write(data)
@@ -220,11 +220,12 @@ def send_to_all(streams: Sequence[ClientStream], frame: bytes) -> None:
     for stream in streams:
         if stream.state is not OPEN:
             continue
-        held = pending.get(stream)
+        held = stream.held
         if held is None:
-            pending[stream] = frame
+            stream.held = frame
+            pending.append(stream)
         elif isinstance(held, bytes):
-            pending[stream] = [held, frame]
+            stream.held = [held, frame]
         elif len(held) < FRAMES_PER_WRITE - 1:
             held.append(frame)
         else:

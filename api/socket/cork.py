@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from itertools import islice
 
 import trio
 
@@ -23,11 +22,13 @@ class Output(ABC):
     first in memory, so that this is one cache line to fetch, or two, and not three.
     """
 
-    __slots__ = ("descriptor", "sent_at", "state")
+    __slots__ = ("descriptor", "held", "sent_at", "state")
 
     def __init__(self, descriptor: int, now: float) -> None:
         self.descriptor = descriptor
         """The socket to write to; -1 if frames must be queued."""
+        self.held: Frames | None = None
+        """The frames that leave at the end of this step; None if there are none."""
         self.sent_at = now
         """When the step began whose frames were sent last (trio time)."""
         self.state = WriteState.OPEN
@@ -59,8 +60,8 @@ class Cork:
         """How many nested steps hold the cork in; one more while :meth:`run` has frames left."""
         self.now = 0.0
         """When the outermost step began (trio time): within a step the clock is not read again."""
-        self.pending: dict[Output, Frames] = {}
-        """The frames that leave at the end of this step, by output."""
+        self.pending: list[Output] = []
+        """The outputs with frames that leave at the end of this step."""
         self.waited = False
         """Whether the step under way has waited for more: what it says need not wait again."""
         self._acts: list[Callable[[], None]] = []
@@ -93,8 +94,8 @@ class Cork:
             self._settled = trio.Event()
             self._overfull.set()
         else:
-            pending, self.pending = self.pending, {}
-            self._write_all(list(pending.items()))
+            pending, self.pending = self.pending, []
+            self._write_all(pending)
 
     def at_end(self, act: Callable[[], None]) -> bool:
         """Calls ``act``, which must not raise, at the end of this step, before its frames leave.
@@ -115,9 +116,8 @@ class Cork:
                 # Not until nothing is pending: other tasks always send something meanwhile.
                 for _ in range(0, len(self.pending), CLIENTS_PER_STEP):
                     self.now = trio.current_time()
-                    portion = list(islice(self.pending.items(), CLIENTS_PER_STEP))
-                    for output, _ in portion:
-                        del self.pending[output]
+                    portion = self.pending[:CLIENTS_PER_STEP]
+                    del self.pending[:CLIENTS_PER_STEP]
                     self._write_all(portion)
                     await trio.lowlevel.checkpoint()
                 self._release()
@@ -135,20 +135,21 @@ class Cork:
 
     def hold(self, output: Output, frame: bytes) -> int:
         """Holds ``frame`` back until the end of the step; returns how many of ``output`` wait."""
-        held = self.pending.get(output)
+        held = output.held
         if held is None:
-            self.pending[output] = frame
+            output.held = frame
+            self.pending.append(output)
             return 1
         if isinstance(held, bytes):
-            self.pending[output] = [held, frame]
+            output.held = [held, frame]
             return 2
         held.append(frame)
         return len(held)
 
     def flush(self, output: Output) -> None:
         """Writes what is pending for ``output`` now, and not at the end of the step."""
-        if frames := self.pending.pop(output, None):
-            self._write_all([(output, frames)])
+        if output.held is not None:
+            self._write_all([output])
 
     def _release(self) -> None:
         """Ends the step that :meth:`run` has prolonged."""
@@ -156,15 +157,18 @@ class Cork:
         self._settled.set()
         self.__exit__()
 
-    def _write_all(self, pending: list[tuple[Output, Frames]]) -> None:
+    def _write_all(self, pending: list[Output]) -> None:
         """Joins the frames of many clients before it writes the first: the kernel's work for a
         write evicts ours from the processor's caches, which was a tenth of a delivery's cost.
         """
         now = self.now
         for at in range(0, len(pending), JOINS_PER_BATCH):
             joined = []
-            for output, frames in pending[at : at + JOINS_PER_BATCH]:
-                output.sent_at = now
+            for output in pending[at : at + JOINS_PER_BATCH]:
+                frames = output.held
+                if frames is None:  # it was flushed meanwhile
+                    continue
+                output.held, output.sent_at = None, now
                 if output.descriptor < 0:
                     output.enqueue([frames] if isinstance(frames, bytes) else frames)
                 else:

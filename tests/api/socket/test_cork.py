@@ -95,7 +95,7 @@ def client(cork: Cork, nursery: trio.Nursery) -> tuple[ClientStream, socket.sock
 def say(cork: Cork, output: Output, word: str) -> None:
     """As a client's stream does while a cork is in."""
     assert cork.held
-    cork.pending.setdefault(output, []).append(f"{output.name}{word} ".encode())
+    cork.hold(output, f"{output.name}{word} ".encode())
 
 
 def say_to_all(cork: Cork, pipe: Pipe, word: str = "a") -> None:
@@ -243,12 +243,12 @@ async def test_what_waits_for_the_end_of_a_step_is_called_before_its_frames_leav
     def first() -> None:
         calls.append("first")
         assert cork.at_end(lambda: calls.append("then"))
-        cork.pending[pipe.outputs[1]] = [b"1 "]
+        cork.hold(pipe.outputs[1], b"1 ")
 
     with cork:
         with cork:
             assert cork.at_end(first)
-            cork.pending[pipe.outputs[0]] = [b"0 "]
+            cork.hold(pipe.outputs[0], b"0 ")
         assert (calls, pipe.read()) == ([], [])
     assert (calls, pipe.read()) == (["first", "then"], ["0", "1"])
     pipe.close()
@@ -262,7 +262,8 @@ async def test_a_step_that_many_frames_prolong_has_no_end_to_wait_for(
         nursery.start_soon(cork.run)
         await trio.testing.wait_all_tasks_blocked()
         with cork:
-            cork.pending.update({output: [b"x "] for output in pipe.outputs})
+            for output in pipe.outputs:
+                cork.hold(output, b"x ")
         assert cork.held
         assert not cork.at_end(lambda: None)
         await cork.settled()
