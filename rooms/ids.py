@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import random
-import sys
 from typing import NewType
 
 import msgspec
@@ -35,8 +34,6 @@ __all__ = [
     "new_player",
     "new_room",
     "new_secret",
-    "shared_player",
-    "shared_room",
 ]
 
 
@@ -57,21 +54,7 @@ def new_incarnation(rng: random.Random) -> Incarnation:
 
 def new_player(rng: random.Random) -> PlayerId:
     """An id for one seat in one room. All players of the room see it: it is not a secret."""
-    return shared_player(PlayerId("p" + _text(rng, 48)))
-
-
-def shared_room(room: RoomId) -> RoomId:
-    """The same id, as the one object that the process has of it.
-
-    If both tiers are in one process, each finds its room by the other's id without comparing texts,
-    which would have to be fetched from memory.
-    """
-    return RoomId(sys.intern(room))
-
-
-def shared_player(player: PlayerId) -> PlayerId:
-    """See :func:`shared_room`."""
-    return PlayerId(sys.intern(player))
+    return PlayerId("p" + _text(rng, 48))
 
 
 def new_room(rng: random.Random, node: NodeName) -> RoomId:

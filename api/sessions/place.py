@@ -15,7 +15,7 @@ from typing import Protocol
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
-from lastcall.ids import Incarnation, RoomId, shared_player
+from lastcall.ids import Incarnation, RoomId
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import frames, nodes
 
@@ -119,7 +119,7 @@ class Place:
     ) -> None:
         self.relay = relay
         self.link = link
-        self.player = shared_player(news.player)
+        self.player = news.player
         self.room = relay.room
         self.session_number = news.session
         self.secret = news.secret

@@ -22,7 +22,7 @@ from lastcall.api.sessions.states import State
 from lastcall.api.socket.client_stream import ClientStream, send_to_all
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
-from lastcall.ids import Incarnation, PlayerId, RoomId, shared_room
+from lastcall.ids import Incarnation, PlayerId, RoomId
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import frames, nodes
@@ -54,7 +54,7 @@ class Relay:
     def __init__(self, relays: Relays, room: RoomId, epoch: int, owner: Incarnation) -> None:
         self._empty = trio.Event()
         self._relays = relays
-        self.room = shared_room(room)
+        self.room = room
         self.epoch = epoch
         self.owner = owner
         """The game process that has had the room since ``epoch``."""

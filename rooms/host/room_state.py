@@ -33,7 +33,7 @@ from lastcall.host.limits import RoomLimits
 from lastcall.host.pending_acks import Acks, PendingAcks
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
-from lastcall.ids import KindName, LinkId, PlayerId, RoomId, shared_room
+from lastcall.ids import KindName, LinkId, PlayerId, RoomId
 from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
@@ -122,7 +122,7 @@ class RoomState:
     ) -> None:
         self.host = host
         self.codec = codec
-        self.id = shared_room(room_id)
+        self.id = room_id
         self.epoch = self.moves = 0
         """``epoch`` numbers the line of history that began when it came to this node; ``moves``
         counts its moves to another node."""

@@ -3,6 +3,9 @@
 A time says little on a machine whose noise is larger than the difference. The instructions of the
 same work are the same each time: two counts differ by 0.1 % on an idle machine, and by 2 % on
 a busy one. They leave out the kernel, and how long an instruction takes.
+
+With ``--memory`` it counts how many lines of memory an input fetches into a cache of 1 MiB, with
+1,000 clients of a node that has both tiers. Each takes as long as some hundred instructions.
 """
 
 from __future__ import annotations
@@ -18,22 +21,28 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.instructions.workload import AT_ONCE, WORKLOADS
+from lastcall.bench.nodes.proc import allow_descriptors
+from tests.instructions.workload import AT_ONCE, FEW, MANY, WORKLOADS
 
 HERE = Path(__file__).parents[2]
 TURNS = (50, 250)
 """The difference of two lengths is free of the start."""
 _REFS = re.compile(r"refs: +([\d,]+)")
+_MISSES = re.compile(r"LL misses: +([\d,]+)")
+CACHES = ("--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64")
+"""Two first ones of 32 KiB, and one behind them of 1 MiB, with lines of 64 bytes."""
 
 
-def count(workload: str, tree: Path, turns: int) -> int:
-    """The instructions of a process that works for ``turns`` turns."""
+def count(workload: str, tree: Path, turns: int, *, memory: bool) -> int:
+    """The instructions of a process that works for ``turns`` turns, or the lines it fetches."""
     script = Path(__file__).with_name("workload.py")
     python = tree / ".venv" / "bin" / "python"
     done = subprocess.run(
         [
-            *("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"),
+            *("valgrind", "--tool=cachegrind", "--cachegrind-out-file=/dev/null"),
+            *(CACHES if memory else ("--cache-sim=no",)),
             *(str(python), str(script), workload, str(turns)),
+            *((str(MANY),) if memory else ()),
         ],
         env=os.environ | {"PYTHONPATH": str(tree), "PYTHONHASHSEED": "1"},
         cwd=tree,
@@ -41,16 +50,16 @@ def count(workload: str, tree: Path, turns: int) -> int:
         text=True,
         check=False,
     )
-    found = _REFS.search(done.stderr)
+    found = (_MISSES if memory else _REFS).search(done.stderr)
     if done.returncode or found is None:
         raise SystemExit(f"{workload} in {tree} has failed:\n{done.stderr[-2_000:]}")
     return int(found[1].replace(",", ""))
 
 
-def per_input(workload: str, tree: Path) -> float:
-    """The instructions of one input."""
-    short, long = (count(workload, tree, turns) for turns in TURNS)
-    return (long - short) / ((TURNS[1] - TURNS[0]) * AT_ONCE)
+def per_input(workload: str, tree: Path, *, memory: bool) -> float:
+    """The instructions of one input, or the lines that it fetches."""
+    short, long = (count(workload, tree, turns, memory=memory) for turns in TURNS)
+    return (long - short) / ((TURNS[1] - TURNS[0]) * AT_ONCE[MANY if memory else FEW])
 
 
 def main() -> None:
@@ -62,19 +71,22 @@ def main() -> None:
         metavar="FOLDER",
         help="a checkout of another version, with its own .venv (make check)",
     )
+    options.add_argument("--memory", action="store_true", help="count the lines that are fetched")
     given = options.parse_args()
     if unknown := set(given.workloads) - set(WORKLOADS):
         options.error(f"{', '.join(unknown)}: the workloads are {', '.join(WORKLOADS)}")
     if shutil.which("valgrind") is None:
         options.error("it needs valgrind (Debian: apt install valgrind)")
     console = Console()
-    table = Table(
-        "workload", "instructions of an input", *(("before", "more") if given.before else ())
-    )
+    what = "lines" if given.memory else "instructions"
+    allow_descriptors(2 * MANY)
+    table = Table("workload", f"{what} of an input", *(("before", "more") if given.before else ()))
     for workload in given.workloads or WORKLOADS:
         with console.status(f"{workload}: some minutes"):
-            now = per_input(workload, HERE)
-            before = None if given.before is None else per_input(workload, given.before.resolve())
+            now = per_input(workload, HERE, memory=given.memory)
+            before = given.before and per_input(
+                workload, given.before.resolve(), memory=given.memory
+            )
         cells = () if before is None else (f"{before:,.0f}", f"{now / before - 1:+.1%}")
         table.add_row(workload, f"{now:,.0f}", *cells)
     console.print(table)

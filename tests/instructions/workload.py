@@ -1,7 +1,8 @@
 """Both tiers in one process under a virtual clock, and clients on real sockets: the same each time.
 
-``python tests/instructions/workload.py WORKLOAD TURNS`` sends 20 inputs in each turn, by as many of
-80 clients in rooms of 4, and waits until the nodes have handled them. It uses the nodes and the
+``python tests/instructions/workload.py WORKLOAD TURNS [CLIENTS]`` sends 20 inputs in each turn, by
+as many of 80 clients in rooms of 4, and waits until the nodes have handled them. With 1,000 clients
+it sends 60, and the tiers call each other as in ``lastcall serve``. It uses the nodes and the
 harness of the tree on ``PYTHONPATH``, which may be an older one.
 """
 
@@ -20,10 +21,14 @@ import trio
 import trio.testing
 
 from lastcall.bench.load.frame_builder import TEXT, masked, upgrade_request
+from lastcall.bus.memory import MemoryBus
 from lastcall.game.loader import load
 from tests.harness import cluster as harness
 
-CLIENTS, SEATS, AT_ONCE = 80, 4, 20
+SEATS = 4
+FEW, MANY = 80, 1_000
+AT_ONCE = {FEW: 20, MANY: 60}
+"""The inputs of a turn, by the number of clients."""
 PACE = 10_000
 """Inputs of all clients together in a second of virtual time."""
 SEED = 7
@@ -39,7 +44,7 @@ class PortListener(trio.abc.Listener[trio.abc.Stream]):
     """A client port of the kernel's, in place of the harness's one in memory."""
 
     def __init__(self) -> None:
-        port = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
+        port = socket.create_server(("127.0.0.1", 0), backlog=MANY)
         self.address: tuple[str, int] = port.getsockname()
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(port))
 
@@ -53,25 +58,24 @@ class PortListener(trio.abc.Listener[trio.abc.Stream]):
 class Crowd:
     """The clients, and the counts of their node."""
 
-    def __init__(self, workload: str, api: Any) -> None:
+    def __init__(self, workload: str, api: Any, clients: int) -> None:
         self._workload = workload
         self._address = api.listener.address
         self._counts = api.node.gateway.counts
         self._sockets: list[socket.socket] = []
         self._rooms: list[str] = []
-        self._said = [0] * CLIENTS
+        self._said = [0] * clients
 
     async def seat(self) -> None:
         """Connects all, and gives each a seat."""
         request = upgrade_request("here", "lastcall.v1", compression=False)
-        for number in range(CLIENTS):
+        for number in range(len(self._said)):
             client = socket.create_connection(self._address)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.setblocking(False)
             client.send(request)
             self._sockets.append(client)
-            await pass_time(0.02)
-            client.recv(1 << 16)
+            await self._heard(client, b"\r\n\r\n")
             first = number % SEATS == 0
             where = {"room": self._rooms[-1]} if not first else {"new": True}
             kind = {"kind": WORKLOADS[self._workload]} if first else {}
@@ -81,16 +85,19 @@ class Crowd:
 
     async def _joined(self, client: socket.socket) -> str:
         """The room in the answer to a join."""
+        heard = await self._heard(client, b'"joined"')
+        return heard.partition(b'"room":"')[2].partition(b'"')[0].decode()
+
+    async def _heard(self, client: socket.socket, part: bytes) -> bytes:
+        """Whatever ``client`` hears until that has ``part``."""
         heard = b""
         for _ in range(SPINS_MAX):
             await pass_time(0.01)
-            try:
+            with suppress(BlockingIOError):
                 heard += client.recv(1 << 16)
-            except BlockingIOError:
-                continue
-            if b'"joined"' in heard:
-                return heard.partition(b'"room":"')[2].partition(b'"')[0].decode()
-        raise SystemExit(f"a client got no seat, but {heard!r}")
+            if part in heard:
+                return heard
+        raise SystemExit(f"a client waits for {part!r}, and heard {heard!r}")
 
     async def turn(self, speakers: list[int]) -> None:
         """Each of the ``speakers`` sends one input; returns when the nodes have handled all."""
@@ -135,11 +142,13 @@ async def pass_time(seconds: float) -> None:
             await trio.lowlevel.checkpoint()
 
 
-async def run(workload: str, turns: int) -> None:
+async def run(workload: str, turns: int, clients: int = FEW) -> None:
     async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
         nodes = harness.Cluster(nursery, stack, SEED)
+        if clients == MANY:
+            nodes.bus = MemoryBus(direct=True)
         nodes.game(kinds=load(["lastcall.bench.rooms.kinds"]))
-        crowd = Crowd(workload, nodes.api())
+        crowd = Crowd(workload, nodes.api(), clients)
         await pass_time(1)
         await crowd.seat()
         await pass_time(1)
@@ -148,7 +157,7 @@ async def run(workload: str, turns: int) -> None:
         gc.disable()
         rng = random.Random(SEED)
         for turn in range(1, turns + 1):
-            await crowd.turn(rng.sample(range(CLIENTS), AT_ONCE))
+            await crowd.turn(rng.sample(range(clients), AT_ONCE[clients]))
             if turn % 10 == 0:
                 crowd.read()
         sys.stdout.flush()
@@ -167,4 +176,4 @@ def make_repeatable() -> None:
 
 if __name__ == "__main__":
     make_repeatable()
-    trio.run(run, sys.argv[1], int(sys.argv[2]), clock=trio.testing.MockClock())
+    trio.run(run, sys.argv[1], *map(int, sys.argv[2:]), clock=trio.testing.MockClock())
