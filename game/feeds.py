@@ -142,7 +142,8 @@ class Link:
     def push(self, item: nodes.Down, encoded: bytes) -> None:
         """Adds an item to the feed."""
         self.ring.push(encoded)
-        self._fresh.append(item)
+        if not self.ring.overflowed:
+            self._fresh.append(item)
 
     def publish(self, state: nodes.NodeState) -> str | None:
         """Publishes the oldest new items; returns why the link must be dropped.
@@ -165,8 +166,10 @@ class Link:
         if take is None:
             return False
         size = sum(map(len, encoded))
-        self.bytes_sent += size
-        return take(nodes.FeedBatch(self.id, first, items, size // len(items)))
+        taken: bool = take(nodes.FeedBatch(self.id, first, items, size // len(items)))
+        if taken:
+            self.bytes_sent += size
+        return taken
 
     def take_small(self) -> bytes:
         """Takes what is new as one encoded run, which goes with an answer instead; empty if nothing

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP
 from lastcall.bus.memory import MemoryBus
 from lastcall.links.link import GameLink
 from lastcall.links.link_counts import Loss
@@ -22,6 +24,19 @@ class Answering(ListenerRecorder):
         super().link_item(link, item)
         if isinstance(item, nodes.Message):
             link.send(input_item(item.seq))
+
+
+class Remembering(ListenerRecorder):
+    """Keeps the messages that come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: list[nodes.Message] = []
+
+    def link_item(self, link: GameLink, item: nodes.Down) -> None:
+        super().link_item(link, item)
+        if isinstance(item, nodes.Message):
+            self.items.append(item)
 
 
 class Keeping(ListenerRecorder):
@@ -67,6 +82,36 @@ async def test_a_feed_arrives_within_the_step_that_publishes_it(
         game.feeds.push(link.id, message(n))
     assert both.listener.seqs[link.id] == []
     game.links.publish_now()
+    assert both.listener.seqs[link.id] == [1, 2, 3]
+
+
+async def test_a_feed_passes_on_the_items_themselves_and_counts_their_bytes(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    listener = Remembering()
+    _, game, link = await join_up(nursery, listener)
+    before, items = game.feeds.bytes_sent, [message(1), message(2)]
+    for item in items:
+        game.feeds.push(link.id, item)
+    game.links.publish_now()
+    assert all(ours is theirs for ours, theirs in zip(items, listener.items, strict=True))
+    assert game.feeds.bytes_sent - before == sum(len(nodes.encode(item)) for item in items)
+
+
+async def test_what_a_busy_node_cannot_take_at_once_arrives_later_and_in_order(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    both, game, link = await join_up(nursery)
+    cork: Any = both.feeds.cork
+    cork.pending += [None] * CLIENTS_PER_STEP  # as many clients have frames to be written
+    for n in (1, 2):
+        game.feeds.push(link.id, message(n))
+    game.links.publish_now()
+    cork.pending.clear()
+    game.feeds.push(link.id, message(3))
+    game.links.publish_now()
+    assert both.listener.seqs[link.id] == [], "the third must not overtake the others"
+    await settle()
     assert both.listener.seqs[link.id] == [1, 2, 3]
 
 
