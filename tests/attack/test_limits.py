@@ -141,6 +141,20 @@ async def test_frames_that_no_session_sees_count_against_the_rate_too(
         assert refused(world) == {Limit.INPUTS: 1}
 
 
+@pytest.mark.parametrize("burst", [63, 64, 640, 1_000])
+async def test_a_client_may_send_the_burst_and_one_lot_more_but_no_second_one(
+    autojump_clock, burst: int
+) -> None:
+    lot = max(1, burst // LOTS)
+    async with limited(inputs=Rate(burst, NEVER)) as world:
+        peer = await client(world, MALLORY)
+        await peer.send(frame(b'{"t":"got","seq":0}') * (burst - 1))
+        assert await ask(peer, JOIN) == "joined", "the last of the burst"
+        await peer.send(frame(b'{"t":"got","seq":0}') * lot)
+        assert await close_code(peer) == 4101
+        assert refused(world) == {Limit.INPUTS: 1}
+
+
 @pytest.mark.parametrize(("burst", "size"), [(1_100, 500), (64_000, 99), (64_000, 1_001)])
 async def test_bytes_beyond_the_rate_end_their_socket_with_4101_and_no_other(
     autojump_clock, burst: int, size: int

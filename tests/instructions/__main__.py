@@ -25,7 +25,7 @@ from lastcall.bench.nodes.proc import allow_descriptors
 from tests.instructions.workload import AT_ONCE, FEW, MANY, WORKLOADS
 
 HERE = Path(__file__).parents[2]
-TURNS = (50, 250)
+TURNS = {FEW: (50, 250), MANY: (30, 110)}
 """The difference of two lengths is free of the start."""
 _REFS = re.compile(r"refs: +([\d,]+)")
 _MISSES = re.compile(r"LL misses: +([\d,]+)")
@@ -58,8 +58,10 @@ def count(workload: str, tree: Path, turns: int, *, memory: bool) -> int:
 
 def per_input(workload: str, tree: Path, *, memory: bool) -> float:
     """The instructions of one input, or the lines that it fetches."""
-    short, long = (count(workload, tree, turns, memory=memory) for turns in TURNS)
-    return (long - short) / ((TURNS[1] - TURNS[0]) * AT_ONCE[MANY if memory else FEW])
+    clients = MANY if memory else FEW
+    first, last = TURNS[clients]
+    more = count(workload, tree, last, memory=memory) - count(workload, tree, first, memory=memory)
+    return more / ((last - first) * AT_ONCE[clients])
 
 
 def main() -> None:
