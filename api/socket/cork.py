@@ -32,6 +32,7 @@ class Output(ABC):
         self.sent_at = now
         """When the step began whose frames were sent last (trio time)."""
         self.state = WriteState.OPEN
+        """It takes frames while it is open."""
 
     @abstractmethod
     def enqueue(self, frames: list[bytes]) -> None:

@@ -7,7 +7,9 @@ one run). The handshake, pings, closes, fragments and everything invalid pass as
 protocol library, which sits on a ``PumpedStream`` (``pumped_stream.py``).
 
 Reading is fair: 8 KiB of a client at a time, and at most 512 clients between two polls; after 5 ms,
-or when many clients have frames to be written, the others wait for the next turn of the loop.
+or when many clients have frames to be written, the others wait for the next turn of the loop. Under
+load a poll waits until more clients have sent something (:mod:`lastcall.core.batching`).
+
 Without epoll or a descriptor (TLS, memory), and with ``LASTCALL_PUMP=off``, the library alone reads
 the stream; the behaviour is the same.
 """

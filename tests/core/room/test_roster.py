@@ -222,3 +222,14 @@ def test_after_the_seats_are_moved_out_the_roster_is_empty() -> None:
     moved = roster.move_out()
     assert (moved.find(ANN), moved.find_own("k"), moved.links) == (ann, ann, {NORTH: 1})
     assert (len(roster), roster.find_own("k"), roster.links) == (0, None, {})
+
+
+def test_a_roster_that_has_moved_out_is_empty_for_those_who_hold_its_dicts_too() -> None:
+    roster = Roster(2)
+    by_player, links = roster.by_player, roster.links
+    roster.add(seat(ANN))
+    moved = roster.move_out()
+    assert (list(moved), moved.links) == ([moved.find(ANN)], {NORTH: 1})
+    assert (by_player, links, len(roster)) == ({}, {}, 0)
+    assert by_player is roster.by_player
+    assert links is roster.links
