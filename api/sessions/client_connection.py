@@ -131,9 +131,9 @@ class ClientConnection:
             return None
         # isascii() reads one flag of the text
         size = len(message) if message.isascii() else len(message.encode())
-        self._uncounted_frames += 1
-        self._uncounted_bytes += size
-        lots = self._uncounted_frames >= self._frame_lot or self._uncounted_bytes > self._byte_lot
+        uncounted = self._uncounted_frames = self._uncounted_frames + 1
+        uncounted_bytes = self._uncounted_bytes = self._uncounted_bytes + size
+        lots = uncounted >= self._frame_lot or uncounted_bytes > self._byte_lot
         if lots and not self._take_lots(now):
             pass
         elif size > self._policy.frame_bytes:  # the library counts characters

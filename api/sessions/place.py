@@ -242,9 +242,10 @@ class Place:
     def send_ack(self) -> None:
         """Sends the client an ack, if the room has more inputs than the last one said."""
         self.ack_due = False
-        if self._sent_ack < self.window.acked:
-            self._sent_ack = self.window.acked
-            self.relay.send(self, text_frame(frames.ack(self._sent_ack)))
+        acked = self.window.acked
+        if self._sent_ack < acked:
+            self._sent_ack = acked
+            self.relay.send(self, text_frame(frames.ack(acked)))
 
     def resend(self, n: int) -> None:
         """Sends all inputs from ``n`` on to the room once more."""

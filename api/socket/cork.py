@@ -164,19 +164,22 @@ class Cork:
         """
         now = self.now
         for at in range(0, len(pending), JOINS_PER_BATCH):
-            joined = []
-            for output in pending[at : at + JOINS_PER_BATCH]:
-                frames = output.held
-                if frames is None:  # it was flushed meanwhile
+            batch = pending[at : at + JOINS_PER_BATCH]
+            for output in batch:
+                if isinstance(frames := output.held, list) and output.descriptor >= 0:
+                    output.held = b"".join(frames)
+            for output in batch:
+                data, output.held = output.held, None
+                if data is None:  # it was flushed meanwhile
                     continue
-                output.held, output.sent_at = None, now
-                if output.descriptor < 0:
-                    output.enqueue([frames] if isinstance(frames, bytes) else frames)
-                else:
-                    data = frames if isinstance(frames, bytes) else b"".join(frames)
-                    joined.append((output, data))
-            for output, data in joined:
-                sent = write(output.descriptor, data)
+                output.sent_at = now
+                if output.descriptor < 0 or isinstance(data, list):
+                    output.enqueue([data] if isinstance(data, bytes) else data)
+                    continue
+                try:
+                    sent = os.write(output.descriptor, data)
+                except OSError as error:
+                    sent = 0 if isinstance(error, BlockingIOError) else -1
                 if sent != len(data):
                     output.written(data, sent)
 

@@ -29,6 +29,7 @@ class Backend:
     __slots__ = (
         "_history",
         "_links",
+        "_message_bytes",
         "_outbox",
         "_queued",
         "_room",
@@ -42,6 +43,7 @@ class Backend:
         self._roster = room.roster
         self._links = room.roster.links
         self._history = room.history
+        self._message_bytes = room.host.policy.message_bytes
         self._outbox = room.outbox
         self._turn = 0
         self._queued = 0
@@ -120,10 +122,13 @@ class Backend:
 
     def _check(self, body: bytes) -> None:
         """Raises for a message that is too big, or one too many before others run."""
-        check_size(self._room, "message", body)
-        if self._turn != ROOM_TASKS.turn:
-            self._turn, self._queued = ROOM_TASKS.turn, 0
-        self._queued += MESSAGE_COST_BYTES + len(body)
+        size = len(body)
+        if size > self._message_bytes:
+            check_size(self._room, "message", body)
+        cost = MESSAGE_COST_BYTES + size
+        turn = ROOM_TASKS.turn
+        self._queued = cost if self._turn != turn else self._queued + cost
+        self._turn = turn
         if self._queued > TURN_BYTES_MAX:
             raise TooMuchAtOnce(
                 f"this room has sent {TURN_BYTES_MAX // 2**20} MiB without letting others run: "

@@ -49,7 +49,7 @@ class Uplink:
         self._watch = watch
         self._policy = policy
         self._cork = cork
-        self._waiting: Outgoing[nodes.Up] = Outgoing()
+        self._waiting = Outgoing(nodes.size_of)
         self._batcher = AdaptiveBatcher()
         self._in_flight: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
@@ -84,7 +84,7 @@ class Uplink:
             first = pressing and not self._waiting.pressing
             if first and not self._cork.at_end(self._send_now):
                 self._wake.set()
-            self._waiting.push(item, nodes.size_of(item), pressing=pressing)
+            self._waiting.push(item, pressing=pressing)
 
     def close(self) -> None:
         """Drops what is sent from now on."""
@@ -125,13 +125,13 @@ class Uplink:
 
     def _begin(self) -> _Begun:
         now = trio.current_time()
-        request = self._next_request(now)
+        request = self._next_request(now, self._policy.batch_bytes)
         self._watch.asked(now)
         return _Begun(nodes.encode(request), now, bool(request.missing))
 
     def _ask_here(self, answer: Callable[[nodes.Batch], nodes.Reply], now: float) -> None:
         """Sends the next request to a node of this process, and takes the answer."""
-        request = self._next_request(now)
+        request = self._next_request(now, bytes_max=inf)  # it is not encoded
         self._answered(answer(request), now, asks=bool(request.missing))
 
     def _answered(self, reply: nodes.Reply, asked_at: float, *, asks: bool) -> None:
@@ -172,7 +172,7 @@ class Uplink:
         """Sends what still waits, and the detach; bounded, since the node may not listen."""
         with trio.move_on_after(DETACH_SECONDS, shield=True):
             if self._waiting and self._watch.asked_at is None:  # else a number may be out of step
-                request = self._next_request(trio.current_time())
+                request = self._next_request(trio.current_time(), self._policy.batch_bytes)
                 await self._caller.call(nodes.encode(request))
             await self._caller.call(nodes.encode(nodes.Detach(link=self._link_id)))
 
@@ -187,12 +187,12 @@ class Uplink:
         if self._begun is None and self._batcher.due() > trio.current_time():
             await trio.sleep_until(self._batcher.due())
 
-    def _next_request(self, now: float) -> nodes.Batch:
+    def _next_request(self, now: float, bytes_max: float) -> nodes.Batch:
         """The request with what waits; it may also ask for a hole in the feed."""
         self._request_at = now
         missing = self._feed.ask(now)
         pressing = self._waiting.pressing
-        number, items = self._waiting.take(self._policy.batch_bytes, nodes.ITEMS_MAX)
+        number, items = self._waiting.take(nodes.ITEMS_MAX, bytes_max)
         self._may_ask = False
         self._in_flight = items
         self._batcher.sent(now, min(pressing, len(items)))  # the others only came along

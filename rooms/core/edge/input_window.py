@@ -47,11 +47,13 @@ class InputWindow:
         what was read already must not be lost.
         """
         inputs = self._inputs
-        if n != self.acked + len(inputs) + 1:
+        count = len(inputs) + 1
+        if n != self.acked + count:
             return False
         inputs.append(body)
-        self.bytes_held += len(body)
-        self.full = len(inputs) >= self.inputs_max or self.bytes_held >= self.bytes_max
+        bytes_held = self.bytes_held = self.bytes_held + len(body)
+        if count >= self.inputs_max or bytes_held >= self.bytes_max:
+            self.full = True
         return True
 
     def ack(self, n: int) -> bool:
@@ -61,14 +63,16 @@ class InputWindow:
         vanish that are still to come.
         """
         inputs = self._inputs
-        count = min(n - self.acked, len(inputs))
-        if count <= 0:
+        count = n - self.acked
+        if count <= 0 or not inputs:
             return False
-        self.acked += count
         if count == 1:  # as it is for a room that keeps up
+            self.acked = n
             self.bytes_held -= len(inputs.pop(0))
         else:
-            self.bytes_held -= sum(map(len, inputs[:count]))
+            acked = inputs[:count]
+            self.acked += len(acked)
+            self.bytes_held -= sum(map(len, acked))
             del inputs[:count]
         if self.full:
             self.full = len(inputs) >= self.inputs_max or self.bytes_held >= self.bytes_max

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import accumulate, islice, takewhile
+from math import inf
 from typing import Generic, TypeVar
 
 from lastcall.core.sequence import SequenceCheck
@@ -21,13 +22,14 @@ class Outgoing(Generic[Item]):
     """The caller's half: items that wait for the next request.
 
     Its writers bound it: a client has at most its input window, one join or resume, and one
-    confirmation here.
+    confirmation here. ``size_of`` gives about how many bytes an item takes.
     """
 
-    __slots__ = ("_items", "number", "pressing")
+    __slots__ = ("_items", "_size_of", "number", "pressing")
 
-    def __init__(self) -> None:
-        self._items: deque[tuple[Item, int]] = deque()
+    def __init__(self, size_of: Callable[[Item], int]) -> None:
+        self._size_of = size_of
+        self._items: list[Item] = []
         self.number = 0
         """The number of the last request."""
         self.pressing = 0
@@ -37,27 +39,26 @@ class Outgoing(Generic[Item]):
         return len(self._items)
 
     def __iter__(self) -> Iterator[Item]:
-        return (item for item, _ in self._items)
+        return iter(self._items)
 
-    def push(self, item: Item, size: int, *, pressing: bool = True) -> None:
-        """Adds an item of about ``size`` bytes."""
-        self._items.append((item, size))
+    def push(self, item: Item, *, pressing: bool = True) -> None:
+        """Adds an item."""
+        self._items.append(item)
         self.pressing += pressing
 
-    def take(self, batch_bytes: int, items_max: int) -> tuple[int, list[Item]]:
-        """The next request's number and items: up to ``batch_bytes``, but at least one; and at most
-        ``items_max``, since more are refused.
+    def take(self, items_max: int, bytes_max: float = inf) -> tuple[int, list[Item]]:
+        """The next request's number and items: at most ``items_max``, since more are refused; and
+        up to ``bytes_max``, but at least one.
         """
         self.number += 1
-        taken: list[Item] = []
-        left = batch_bytes
-        items = self._items
-        while items and len(taken) < items_max and (not taken or left >= items[0][1]):
-            item, size = items.popleft()
-            taken.append(item)
-            left -= size
-        self.pressing = len(items)
+        count = items_max if bytes_max == inf else self._fitting(items_max, bytes_max)
+        taken, self._items = self._items[:count], self._items[count:]
+        self.pressing = len(self._items)
         return self.number, taken
+
+    def _fitting(self, items_max: int, bytes_max: float) -> int:
+        sizes = accumulate(map(self._size_of, islice(self._items, items_max)))
+        return max(1, sum(1 for _ in takewhile(bytes_max.__ge__, sizes)))
 
 
 class ReplyCache(Generic[Reply]):
