@@ -30,6 +30,8 @@ CLIENTS_PER_STEP = 256
 """Writing to this many clients takes 3 to 6 ms; then others run."""
 JOINS_PER_BATCH = 64
 """The frames of this many clients are joined before the first of them is written."""
+SHORT_BYTES = 64
+"""A frame behind so little, such as an ack, is joined to it at once: a list of two costs more."""
 FRAMES_PER_WRITE = 128
 """A client's frames are written when this many wait: at most 64 KiB, and one large frame."""
 CHUNK_BYTES = 64 * 1024

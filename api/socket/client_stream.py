@@ -18,7 +18,7 @@ import trio
 import trio.abc
 
 from lastcall.api.socket.backlog import Backlog
-from lastcall.api.socket.batch_sizes import FRAMES_PER_WRITE, LARGE_BYTES
+from lastcall.api.socket.batch_sizes import FRAMES_PER_WRITE, LARGE_BYTES, SHORT_BYTES
 from lastcall.api.socket.cork import Cork, Output, write
 from lastcall.api.socket.frame_builder import PING_FRAME, close_frame
 from lastcall.api.socket.kernel_buffer import keep_room, tcp_socket, use_room
@@ -225,7 +225,11 @@ def send_to_all(streams: Sequence[ClientStream], frame: bytes) -> None:
             stream.held = frame
             pending.append(stream)
         elif isinstance(held, bytes):
-            stream.held = [held, frame]
+            if len(held) <= SHORT_BYTES:
+                stream.held = held + frame
+            else:
+                stream.held = [held, frame]
+                cork.lists = True
         elif len(held) < FRAMES_PER_WRITE - 1:
             held.append(frame)
         else:

@@ -8,11 +8,16 @@ from collections.abc import Callable
 
 import trio
 
-from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP, JOINS_PER_BATCH
+from lastcall.api.socket.batch_sizes import (
+    CLIENTS_PER_STEP,
+    JOINS_PER_BATCH,
+    LARGE_BYTES,
+    SHORT_BYTES,
+)
 from lastcall.api.socket.write_state import WriteState
 
 Frames = bytes | list[bytes]
-"""One frame, which most outputs get in a step and which needs no list, or more."""
+"""One frame, maybe behind a short one, which is all that most outputs get in a step; or more."""
 
 
 class Output(ABC):
@@ -54,7 +59,17 @@ class Cork:
     with :meth:`settled`. Without :meth:`run` everything leaves at once.
     """
 
-    __slots__ = ("_acts", "_overfull", "_runs", "_settled", "held", "now", "pending", "waited")
+    __slots__ = (
+        "_acts",
+        "_overfull",
+        "_runs",
+        "_settled",
+        "held",
+        "lists",
+        "now",
+        "pending",
+        "waited",
+    )
 
     def __init__(self) -> None:
         self.held = 0
@@ -65,6 +80,8 @@ class Cork:
         """The outputs with frames that leave at the end of this step."""
         self.waited = False
         """Whether the step under way has waited for more: what it says need not wait again."""
+        self.lists = False
+        """Whether one of the outputs may have a list of frames."""
         self._acts: list[Callable[[], None]] = []
         """Called at the end of this step, before its frames leave."""
         self._runs = False
@@ -97,6 +114,7 @@ class Cork:
         else:
             pending, self.pending = self.pending, []
             self._write_all(pending)
+            self.lists = False
 
     def at_end(self, act: Callable[[], None]) -> bool:
         """Calls ``act``, which must not raise, at the end of this step, before its frames leave.
@@ -135,17 +153,23 @@ class Cork:
             await self._settled.wait()
 
     def hold(self, output: Output, frame: bytes) -> int:
-        """Holds ``frame`` back until the end of the step; returns how many of ``output`` wait."""
+        """Holds ``frame`` back until the end of the step; returns how many pieces of ``output``
+        wait: a short frame and the next are one.
+        """
         held = output.held
         if held is None:
             output.held = frame
             self.pending.append(output)
             return 1
-        if isinstance(held, bytes):
-            output.held = [held, frame]
-            return 2
-        held.append(frame)
-        return len(held)
+        if isinstance(held, list):
+            held.append(frame)
+            return len(held)
+        if len(held) <= SHORT_BYTES and len(frame) <= LARGE_BYTES:
+            output.held = held + frame
+            return 1
+        output.held = [held, frame]
+        self.lists = True
+        return 2
 
     def flush(self, output: Output) -> None:
         """Writes what is pending for ``output`` now, and not at the end of the step."""
@@ -165,7 +189,7 @@ class Cork:
         now = self.now
         for at in range(0, len(pending), JOINS_PER_BATCH):
             batch = pending[at : at + JOINS_PER_BATCH]
-            for output in batch:
+            for output in batch if self.lists else ():
                 if isinstance(frames := output.held, list) and output.descriptor >= 0:
                     output.held = b"".join(frames)
             for output in batch:
@@ -176,7 +200,7 @@ class Cork:
                 if output.descriptor < 0 or isinstance(data, list):
                     output.enqueue([data] if isinstance(data, bytes) else data)
                     continue
-                try:
+                try:  # as in write(), which would cost each client a call
                     sent = os.write(output.descriptor, data)
                 except OSError as error:
                     sent = 0 if isinstance(error, BlockingIOError) else -1

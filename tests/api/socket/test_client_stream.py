@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from lastcall.api.socket.backlog import Backlog
-from lastcall.api.socket.client_stream import ClientStream
+from lastcall.api.socket.client_stream import ClientStream, send_to_all
 from lastcall.api.socket.closing import abort, close_gracefully
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import close_frame, ends_in_close, text_frame
@@ -127,6 +127,33 @@ async def test_frames_of_a_step_leave_at_its_end_and_earlier_if_it_is_long(nurse
             stream.send_nowait(b"c")
             stream.send_nowait(b"d")
         assert far.recv(LIMIT) == b"cd"
+        await abort(stream)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(20, 100), (100, 20, 100), (20,) * 9, (100,) * 9, (20, 600), (600, 20, 20), (20, 20, 600, 20)],
+)
+@pytest.mark.parametrize("first_to_all", [0, 1])
+async def test_frames_of_a_step_leave_in_their_order_whatever_their_sizes(
+    sizes, first_to_all, nursery
+) -> None:
+    cork = Cork()
+    ends = [socket.socketpair() for _ in range(3)]
+    ours = [trio.SocketStream(trio.socket.from_stdlib_socket(near)) for near, _ in ends]
+    streams = [ClientStream(one, nursery, backlog=backlog(LIMIT), cork=cork) for one in ours]
+    frames = [bytes([number]) * size for number, size in enumerate(sizes)]
+    with cork:
+        for number, frame in enumerate(frames):
+            if number % 2 == first_to_all:
+                send_to_all(streams, frame)
+            else:
+                for stream in streams:
+                    stream.send_nowait(frame)
+    assert not nursery.child_tasks  # nothing was left for a flusher
+    for stream, (_, far) in zip(streams, ends, strict=True):
+        with far:
+            assert far.recv(LIMIT) == b"".join(frames)
         await abort(stream)
 
 
