@@ -229,7 +229,7 @@ def send_to_all(streams: Sequence[ClientStream], frame: bytes) -> None:
                 stream.held = held + frame
             else:
                 stream.held = [held, frame]
-                cork.lists = True
+                cork.several.append(stream)
         elif len(held) < FRAMES_PER_WRITE - 1:
             held.append(frame)
         else:

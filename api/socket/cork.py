@@ -65,9 +65,9 @@ class Cork:
         "_runs",
         "_settled",
         "held",
-        "lists",
         "now",
         "pending",
+        "several",
         "waited",
     )
 
@@ -80,8 +80,8 @@ class Cork:
         """The outputs with frames that leave at the end of this step."""
         self.waited = False
         """Whether the step under way has waited for more: what it says need not wait again."""
-        self.lists = False
-        """Whether one of the outputs may have a list of frames."""
+        self.several: list[Output] = []
+        """Those of them that have a list of frames; some may have none any more."""
         self._acts: list[Callable[[], None]] = []
         """Called at the end of this step, before its frames leave."""
         self._runs = False
@@ -113,8 +113,8 @@ class Cork:
             self._overfull.set()
         else:
             pending, self.pending = self.pending, []
-            self._write_all(pending)
-            self.lists = False
+            several, self.several = self.several, []
+            self._write_all(pending, several)
 
     def at_end(self, act: Callable[[], None]) -> bool:
         """Calls ``act``, which must not raise, at the end of this step, before its frames leave.
@@ -137,7 +137,7 @@ class Cork:
                     self.now = trio.current_time()
                     portion = self.pending[:CLIENTS_PER_STEP]
                     del self.pending[:CLIENTS_PER_STEP]
-                    self._write_all(portion)
+                    self._write_all(portion, portion)
                     await trio.lowlevel.checkpoint()
                 self._release()
         finally:
@@ -168,44 +168,49 @@ class Cork:
             output.held = held + frame
             return 1
         output.held = [held, frame]
-        self.lists = True
+        self.several.append(output)
         return 2
 
     def flush(self, output: Output) -> None:
         """Writes what is pending for ``output`` now, and not at the end of the step."""
         if output.held is not None:
-            self._write_all([output])
+            self._write_all([output], [output])
 
     def _release(self) -> None:
         """Ends the step that :meth:`run` has prolonged."""
         self._overfull = trio.Event()
         self._settled.set()
+        self.several = list(self.pending)  # any of them may have a list
         self.__exit__()
 
-    def _write_all(self, pending: list[Output]) -> None:
-        """Joins the frames of many clients before it writes the first: the kernel's work for a
-        write evicts ours from the processor's caches, which was a tenth of a delivery's cost.
+    def _write_all(self, pending: list[Output], several: list[Output]) -> None:
+        """Joins the frames of ``several`` clients before it writes the first: the kernel's work for
+        a write evicts ours from the processor's caches, which was a tenth of a delivery's cost. The
+        frames of too many would evict one another.
         """
+        if len(several) > JOINS_PER_BATCH:
+            for at in range(0, len(pending), JOINS_PER_BATCH):
+                batch = pending[at : at + JOINS_PER_BATCH]
+                self._write_all(batch, batch)
+            return
         now = self.now
-        for at in range(0, len(pending), JOINS_PER_BATCH):
-            batch = pending[at : at + JOINS_PER_BATCH]
-            for output in batch if self.lists else ():
-                if isinstance(frames := output.held, list) and output.descriptor >= 0:
-                    output.held = b"".join(frames)
-            for output in batch:
-                data, output.held = output.held, None
-                if data is None:  # it was flushed meanwhile
-                    continue
-                output.sent_at = now
-                if output.descriptor < 0 or isinstance(data, list):
-                    output.enqueue([data] if isinstance(data, bytes) else data)
-                    continue
-                try:  # as in write(), which would cost each client a call
-                    sent = os.write(output.descriptor, data)
-                except OSError as error:
-                    sent = 0 if isinstance(error, BlockingIOError) else -1
-                if sent != len(data):
-                    output.written(data, sent)
+        for output in several:
+            if isinstance(frames := output.held, list) and output.descriptor >= 0:
+                output.held = b"".join(frames)
+        for output in pending:
+            data, output.held = output.held, None
+            if data is None:  # it was flushed meanwhile
+                continue
+            output.sent_at = now
+            if output.descriptor < 0 or isinstance(data, list):
+                output.enqueue([data] if isinstance(data, bytes) else data)
+                continue
+            try:  # as in write(), which would cost each client a call
+                sent = os.write(output.descriptor, data)
+            except OSError as error:
+                sent = 0 if isinstance(error, BlockingIOError) else -1
+            if sent != len(data):
+                output.written(data, sent)
 
 
 def write(descriptor: int, data: bytes) -> int:
