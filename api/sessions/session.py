@@ -152,10 +152,9 @@ class Session:
             case frames.Say() as frame:
                 self._say(frame)
             case frames.Got() as frame:
-                if self._stale.watched:
-                    self._stale.got(frame.room, frame.seq)
                 if self.place is not None and not self.place.confirmed:
-                    self._confirm(self.place)
+                    self._stale.got(frame.room, frame.seq)
+                    self._confirmed(self.place)
             case frames.Join() as frame:
                 self._begin(Event.JOIN, frame)
             case frames.Leave():
@@ -166,10 +165,13 @@ class Session:
             return self.connection.last_words
         return (place := self.place) is None or not place.window.full
 
-    def _confirm(self, place: OwnPlace) -> None:
-        """A frame about a place shows that the client has its ticket, unless the frame is stale."""
-        if not self._stale.stale(trio.current_time()):
+    def _confirmed(self, place: OwnPlace) -> bool:
+        """A frame about a place shows that the client has its ticket, unless the frame is stale;
+        returns whether it has shown that, now or before.
+        """
+        if not (place.confirmed or self._stale.stale(trio.current_time())):
             place.confirm()
+        return place.confirmed
 
     def _say(self, frame: frames.Say) -> None:
         place = self.place
@@ -177,13 +179,10 @@ class Session:
             if not self._stale.forgiven:
                 message = "join a room before you say something"
                 self.connection.error(ErrorCode.NOT_IN_A_ROOM, message, frame.n)
-        elif self._stale.watched and self._stale.stale(trio.current_time()):
+        elif not (place.confirmed or self._confirmed(place)):
             pass  # it was meant for the previous room, and crossed the second joined
-        else:
-            if not place.confirmed:
-                self._confirm(place)
-            if not place.say(frame.n, bytes(frame.d)) and frame.n > (last := place.window.last):
-                self.connection.strike(ErrorCode.BAD_FRAME, f"expected n={last + 1}", frame.n)
+        elif not place.say(frame.n, bytes(frame.d)) and frame.n > (last := place.window.last):
+            self.connection.strike(ErrorCode.BAD_FRAME, f"expected n={last + 1}", frame.n)
 
     def _begin(self, event: Event, request: frames.Join | frames.Resume) -> None:
         """Begins a join or a resume; if the client may not ask now, it is told so or moved."""

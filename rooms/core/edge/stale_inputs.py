@@ -18,7 +18,7 @@ STALE_SECONDS = 2.0
 class StaleInputGuard:
     """Tells one client's inputs for its present room from those for a previous one."""
 
-    __slots__ = ("_joined_seq", "_stale_until", "forgiven", "room", "watched")
+    __slots__ = ("_joined_seq", "_stale_until", "forgiven", "room")
 
     def __init__(self) -> None:
         self.forgiven = False
@@ -27,8 +27,6 @@ class StaleInputGuard:
         """The last room that the client was told of."""
         self._joined_seq = 0
         self._stale_until = -inf
-        self.watched = False
-        """Whether :meth:`stale` may be true: most clients are never regrouped."""
 
     def join_requested(self) -> None:
         """The client knows that it is in no room: from here on such an input is a mistake."""
@@ -43,13 +41,11 @@ class StaleInputGuard:
         self.room = room
         self._joined_seq = seq
         self._stale_until = now + STALE_SECONDS if again else -inf
-        self.watched = again
 
     def got(self, room: RoomId, seq: int) -> None:
         """The client's answer; one that names no room is about the new one if ``seq`` fits."""
         if room == self.room or (not room and seq == self._joined_seq):
             self._stale_until = -inf
-            self.watched = False
 
     def stale(self, now: float) -> bool:
         """Whether an input that comes now may be one for the previous room."""
