@@ -12,7 +12,6 @@ the kind of its room can tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 from math import inf, isfinite
 from typing import Annotated, TypeAlias
 
@@ -62,7 +61,9 @@ class SeatImage(Part, frozen=True):
 
 
 class HistoryImage(Part, frozen=True):
-    """The messages that a room keeps: (number, body, its only reader or None), in order."""
+    """The messages that a room keeps: (number, body, its only reader or None), one by one up to the
+    last one.
+    """
 
     seq: Number = 0
     """The number of the last message."""
@@ -195,11 +196,11 @@ def _players(image: Image) -> str | None:
 
 def _history(image: Image) -> str | None:
     history = image.history
-    if not _rises([history.forgotten, *(seq for seq, _, _ in history.kept)]):
-        return "the messages are not in order"
-    last = history.kept[-1][0] if history.kept else history.forgotten
-    if last > history.seq:
-        return f"there is a message {last}, but the last one has the number {history.seq}"
+    before = history.seq - len(history.kept)
+    if [seq for seq, _, _ in history.kept] != [*range(before + 1, history.seq + 1)]:
+        return f"the messages do not count one by one up to {history.seq}"
+    if history.forgotten > before:
+        return f"the messages up to {history.forgotten} are forgotten, but only {before} can be"
     ahead = [seat.player for seat in image.seats if seat.joined_seq > history.seq]
     return f"the player {ahead[0]!r} has joined after message {history.seq}" if ahead else None
 
@@ -245,7 +246,3 @@ def _twice(names: Iterable[str]) -> str | None:
             return name
         seen.add(name)
     return None
-
-
-def _rises(numbers: list[int]) -> bool:
-    return all(before < after for before, after in pairwise(numbers))

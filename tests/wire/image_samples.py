@@ -46,7 +46,7 @@ WHOLE = Image(
         ),
         SeatImage(player=BOB, secret="33"),  # noqa: S106
     ),
-    history=HistoryImage(seq=12, forgotten=9, kept=((10, b"1", None), (12, b"2", BOB))),
+    history=HistoryImage(seq=12, forgotten=9, kept=((11, b"1", None), (12, b"2", BOB))),
     alarms=(AlarmImage("bell", 1.5), AlarmImage("tick", 0.25, 0.5)),
     events=(
         EventImage("said", ANN, b'{"cell":4}'),
@@ -92,12 +92,12 @@ def seat_images(player: PlayerId, key: str, seq: int) -> st.SearchStrategy[SeatI
 
 @st.composite
 def histories(draw: Any) -> HistoryImage:
-    numbers = sorted(draw(st.sets(st.integers(1, 60), max_size=8)))
-    forgotten = numbers[0] - 1 if numbers else draw(st.integers(0, 60))
-    last = numbers[-1] if numbers else forgotten
+    forgotten, count = draw(st.integers(0, 60)), draw(st.integers(0, 8))
+    before = forgotten + draw(st.integers(0, 3))
     bodies = st.sampled_from([b"1", b'"x"', b"[]"])
+    numbers = range(before + 1, before + count + 1)
     kept = tuple((seq, draw(bodies), draw(st.none() | players)) for seq in numbers)
-    return HistoryImage(seq=draw(st.integers(last, last + 3)), forgotten=forgotten, kept=kept)
+    return HistoryImage(seq=before + count, forgotten=forgotten, kept=kept)
 
 
 events = st.one_of(

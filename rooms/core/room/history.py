@@ -11,14 +11,15 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import NamedTuple
 
 from lastcall.ids import PlayerId
 from lastcall.wire.images import HistoryImage
 
-MESSAGE_BYTES = 140
-"""The memory of a message besides its text: a tuple, a number, the header of a bytes object."""
+MESSAGE_BYTES = 48
+"""The memory of a message besides its text: the header of a bytes object, and its place."""
+READER_BYTES = 100
+"""The memory of the name of a message's only reader: a number, and its place in a dict."""
 
 
 class Unseen(NamedTuple):
@@ -30,12 +31,15 @@ class Unseen(NamedTuple):
 
 
 class History:
-    """The number of a room's last message, and the messages that are kept."""
+    """The number of a room's last message, and the last messages, which are kept."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_kept", "_messages_max", "forgotten", "seq")
+    __slots__ = ("_bytes", "_bytes_max", "_kept", "_messages_max", "_readers", "forgotten", "seq")
 
     def __init__(self, *, messages_max: int, bytes_max: int) -> None:
-        self._kept: deque[tuple[int, bytes, PlayerId | None]] | None = None
+        self._kept: deque[bytes] | None = None
+        """The messages up to number :attr:`seq`, one after the other: so no number is kept."""
+        self._readers: dict[int, PlayerId] = {}
+        """The only readers of some of them, by number."""
         self._messages_max = messages_max
         self._bytes_max = bytes_max
         self._bytes = 0
@@ -49,58 +53,60 @@ class History:
         kept = self._kept
         if kept is None:  # many rooms never send a message, and an empty deque takes 600 B
             kept = self._kept = deque()
-        kept.append((seq, body, to))
+        kept.append(body)
+        if to is not None:
+            self._readers[seq] = to
         self._bytes += len(body)
         while len(kept) > self._messages_max or self._bytes > self._bytes_max:
-            self.forgotten, forgotten, _ = kept.popleft()
-            self._bytes -= len(forgotten)
+            self.forgotten = seq - len(kept) + 1
+            self._bytes -= len(kept.popleft())
+            if self._readers:
+                self._readers.pop(self.forgotten, None)
         return seq
 
     @property
     def memory(self) -> int:
-        """About how many bytes the messages take, with their numbers and headers."""
-        return self._bytes + MESSAGE_BYTES * len(self._kept or ())
+        """About how many bytes the messages take, with their headers."""
+        return (
+            self._bytes + MESSAGE_BYTES * len(self._kept or ()) + READER_BYTES * len(self._readers)
+        )
 
     def since(self, seq: int) -> tuple[tuple[int, bytes, PlayerId | None], ...]:
         """The messages after number ``seq`` that are kept, in order."""
-        kept = self._kept
-        if not kept:
-            return ()
-        if kept[-1][0] == seq + 1:  # a room says one message at a time, mostly
-            return (kept[-1],)
-        new = list(takewhile(lambda message: message[0] > seq, reversed(kept)))
-        return tuple(reversed(new))
+        kept, readers = self._kept or (), self._readers
+        count = max(0, min(self.seq - seq, len(kept)))
+        numbers = range(self.seq - count + 1, self.seq + 1)  # few of a thousand, mostly
+        return tuple([(each, kept[each - self.seq - 1], readers.get(each)) for each in numbers])
 
     def unseen(self, player: PlayerId, seen: int) -> Unseen:
         """The messages for ``player`` after number ``seen``, in order."""
-        messages = []
-        for seq, body, to in reversed(self._kept or ()):  # most players miss only a few
-            if seq <= seen:
-                break
-            if to is None or to == player:
-                messages.append((seq, body))
-        messages.reverse()
+        after = self.since(seen)
+        messages = [(seq, body) for seq, body, to in after if to is None or to == player]
         if seen >= self.forgotten:
             return Unseen(seen, messages, complete=True)
         return Unseen(messages[0][0] - 1 if messages else self.seq, messages, complete=False)
 
     def capture(self) -> HistoryImage:
         """The messages that are kept, and the numbers."""
-        return HistoryImage(self.seq, self.forgotten, tuple(self._kept or ()))
+        return HistoryImage(self.seq, self.forgotten, self.since(self.forgotten))
 
     def restore(self, captured: HistoryImage) -> None:
-        """Has the captured messages, in a new history: or as many as this one may keep."""
-        self.forgotten = captured.forgotten
+        """Has the captured messages, in a new history: or as many as this one may keep.
+
+        They are numbered one after the other, as each history's are: see
+        :func:`lastcall.wire.images.flaw`.
+        """
+        self.seq, self.forgotten = captured.seq, captured.forgotten
         if captured.kept:
             *older, (seq, body, to) = captured.kept
-            self._kept = deque(older)
-            self._bytes = sum(len(message[1]) for message in older)
+            self._kept = deque(message[1] for message in older)
+            self._readers = {one: reader for one, _, reader in older if reader is not None}
+            self._bytes = sum(map(len, self._kept))
             self.seq = seq - 1
             self.add(body, to)  # which forgets what is too much here
-        self.seq = captured.seq
 
     def move_out(self) -> History:
         """Returns a history with all messages of this one, which keeps only its number."""
         moved = copy.copy(self)
-        self._kept, self._bytes = None, 0
+        self._kept, self._readers, self._bytes = None, {}, 0
         return moved

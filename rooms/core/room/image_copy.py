@@ -9,11 +9,12 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from lastcall.core.room.history import MESSAGE_BYTES
 from lastcall.ids import KindName, PlayerId
 from lastcall.wire.images import AlarmImage, BanImage, GoneImage, HistoryImage, Image, SeatImage
 from lastcall.wire.steps import RoomStep
 
+MESSAGE_BYTES = 140
+"""The memory of a message besides its text: a tuple, a number, the header of a bytes object."""
 SEAT_BYTES = 1024
 """About what a seat, an alarm or an event takes at most, without long names and claims."""
 
