@@ -154,7 +154,7 @@ class Session:
             case frames.Got() as frame:
                 if self.place is not None and not self.place.confirmed:
                     self._stale.got(frame.room, frame.seq)
-                    self._confirmed(self.place)
+                    self._confirm(self.place)
             case frames.Join() as frame:
                 self._begin(Event.JOIN, frame)
             case frames.Leave():
@@ -165,13 +165,14 @@ class Session:
             return self.connection.last_words
         return (place := self.place) is None or not place.window.full
 
-    def _confirmed(self, place: OwnPlace) -> bool:
+    def _confirm(self, place: OwnPlace) -> bool:
         """A frame about a place shows that the client has its ticket, unless the frame is stale;
-        returns whether it has shown that, now or before.
+        returns whether it shows that.
         """
-        if not (place.confirmed or self._stale.stale(trio.current_time())):
-            place.confirm()
-        return place.confirmed
+        if self._stale.stale(trio.current_time()):
+            return False
+        place.confirm()
+        return True
 
     def _say(self, frame: frames.Say) -> None:
         place = self.place
@@ -179,7 +180,7 @@ class Session:
             if not self._stale.forgiven:
                 message = "join a room before you say something"
                 self.connection.error(ErrorCode.NOT_IN_A_ROOM, message, frame.n)
-        elif not (place.confirmed or self._confirmed(place)):
+        elif not (place.confirmed or self._confirm(place)):
             pass  # it was meant for the previous room, and crossed the second joined
         elif not place.say(frame.n, bytes(frame.d)) and frame.n > (last := place.window.last):
             self.connection.strike(ErrorCode.BAD_FRAME, f"expected n={last + 1}", frame.n)

@@ -38,8 +38,8 @@ class History:
     def __init__(self, *, messages_max: int, bytes_max: int) -> None:
         self._kept: deque[bytes] | None = None
         """The messages up to number :attr:`seq`, one after the other: so no number is kept."""
-        self._readers: dict[int, PlayerId] = {}
-        """The only readers of some of them, by number."""
+        self._readers: dict[int, PlayerId] | None = None
+        """The only readers of some of them, by number; None if there was never one."""
         self._messages_max = messages_max
         self._bytes_max = bytes_max
         self._bytes = 0
@@ -55,6 +55,8 @@ class History:
             kept = self._kept = deque()
         kept.append(body)
         if to is not None:
+            if self._readers is None:
+                self._readers = {}
             self._readers[seq] = to
         self._bytes += len(body)
         while len(kept) > self._messages_max or self._bytes > self._bytes_max:
@@ -67,13 +69,12 @@ class History:
     @property
     def memory(self) -> int:
         """About how many bytes the messages take, with their headers."""
-        return (
-            self._bytes + MESSAGE_BYTES * len(self._kept or ()) + READER_BYTES * len(self._readers)
-        )
+        messages = self._bytes + MESSAGE_BYTES * len(self._kept or ())
+        return messages + READER_BYTES * len(self._readers or ())
 
     def since(self, seq: int) -> tuple[tuple[int, bytes, PlayerId | None], ...]:
         """The messages after number ``seq`` that are kept, in order."""
-        kept, readers = self._kept or (), self._readers
+        kept, readers = self._kept or (), self._readers or {}
         count = max(0, min(self.seq - seq, len(kept)))
         numbers = range(self.seq - count + 1, self.seq + 1)  # few of a thousand, mostly
         return tuple([(each, kept[each - self.seq - 1], readers.get(each)) for each in numbers])
@@ -108,5 +109,5 @@ class History:
     def move_out(self) -> History:
         """Returns a history with all messages of this one, which keeps only its number."""
         moved = copy.copy(self)
-        self._kept, self._readers, self._bytes = None, {}, 0
+        self._kept, self._readers, self._bytes = None, None, 0
         return moved
