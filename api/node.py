@@ -19,7 +19,7 @@ from lastcall.api.gateway.handshake import EntryRules
 from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.limits import ClientLimits
 from lastcall.api.options import ApiOptions
-from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.relays import Relays
 from lastcall.api.settings import ApiSettings
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.pump import Pump, pump_wanted

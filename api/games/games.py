@@ -15,7 +15,7 @@ from lastcall.api.games.resumes import Resumes
 from lastcall.api.games.witness import Witness
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
-from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.relays import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.placement import Candidate

@@ -26,7 +26,7 @@ from lastcall.api.games.place_searches import PlaceSearches
 from lastcall.api.games.renewals import Renewals
 from lastcall.api.games.suspended_places import Suspended, SuspendedPlaces, sessions_of
 from lastcall.api.sessions.place import Place, PlaceStatus
-from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.relays import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
 from lastcall.links.link import GameLink

@@ -15,7 +15,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 
 from lastcall.api.gateway.gateway import Gateway
 from lastcall.api.gateway.handshake import EntryRules
-from lastcall.api.sessions.relay import Relay, Relays
+from lastcall.api.sessions.relay import Relay
+from lastcall.api.sessions.relays import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy

@@ -16,7 +16,7 @@ import trio
 
 from lastcall.api.gateway import gateway
 from lastcall.api.gateway.handshake import EntryRules
-from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.relays import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame

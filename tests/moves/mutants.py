@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from lastcall.api.sessions.place import Place
-from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.relays import Relays
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.core.survival.succession import Succession
 from lastcall.core.survival.votes import Votes, answer
