@@ -1,7 +1,7 @@
 """One room as an api node sees it: whose places are here, and where the room's messages go.
 
 They go to the sockets at once, in the caller's task: a frame is built once for each message, and
-there is no task switch between the feed and the sockets.
+no other task runs between the feed and the sockets.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class ClientStream(Output):
 
     def send_whole(self, data: bytes) -> None:
         """Sends ``data`` behind the frames that the step under way has sent."""
-        if self.held is not None:
+        if self.held:
             self.cork.hold(self, data)
         else:
             self._write(data)

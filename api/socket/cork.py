@@ -33,7 +33,8 @@ class Output(ABC):
         self.descriptor = descriptor
         """The socket to write to; -1 if frames must be queued."""
         self.held: Frames | None = None
-        """The frames that leave at the end of this step; None if there are none."""
+        """The frames that leave at the end of this step: none if they were flushed, and None while
+        the output is not pending."""
         self.sent_at = now
         """When the step began whose frames were sent last (trio time)."""
         self.state = WriteState.OPEN
@@ -119,7 +120,7 @@ class Cork:
     def at_end(self, act: Callable[[], None]) -> bool:
         """Calls ``act``, which must not raise, at the end of this step, before its frames leave.
 
-        Returns False if there is no step, or its end is put off until many frames are written.
+        Returns False outside a step, or if its end is put off until many frames are written.
         """
         if not self.held or self._overfull.is_set():
             return False
@@ -157,9 +158,10 @@ class Cork:
         wait: a short frame and the next are one.
         """
         held = output.held
-        if held is None:
+        if not held:
+            if held is None:
+                self.pending.append(output)
             output.held = frame
-            self.pending.append(output)
             return 1
         if isinstance(held, list):
             held.append(frame)
@@ -172,9 +174,10 @@ class Cork:
         return 2
 
     def flush(self, output: Output) -> None:
-        """Writes what is pending for ``output`` now, and not at the end of the step."""
-        if output.held is not None:
+        """Writes what ``output`` holds now, and not at the end of the step; it stays pending."""
+        if output.held:
             self._write_all([output], [output])
+            output.held = b""
 
     def _release(self) -> None:
         """Ends the step that :meth:`run` has prolonged."""
@@ -199,7 +202,7 @@ class Cork:
                 output.held = b"".join(frames)
         for output in pending:
             data, output.held = output.held, None
-            if data is None:  # it was flushed meanwhile
+            if not data:  # it was flushed meanwhile
                 continue
             output.sent_at = now
             if output.descriptor < 0 or isinstance(data, list):

@@ -89,7 +89,7 @@ class Backend:
             self._room.host.alarms.set(self._room, name, seconds, every)
 
     def silence(self, name: str) -> None:
-        """There is no alarm ``name`` any more, nor one that waits unread."""
+        """Removes the alarm ``name``, also one that is due and waits unread."""
         self._room.host.alarms.silence(self._room, name)
 
     def name_of(self, player: PlayerId) -> str:

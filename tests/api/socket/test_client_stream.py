@@ -1,12 +1,14 @@
 import random
 import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import pytest
 import trio
 import trio.testing
 
 from lastcall.api.socket.backlog import Backlog
+from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP
 from lastcall.api.socket.client_stream import ClientStream, send_to_all
 from lastcall.api.socket.closing import abort, close_gracefully
 from lastcall.api.socket.cork import Cork
@@ -154,6 +156,28 @@ async def test_frames_of_a_step_leave_in_their_order_whatever_their_sizes(
     for stream, (_, far) in zip(streams, ends, strict=True):
         with far:
             assert far.recv(LIMIT) == b"".join(frames)
+        await abort(stream)
+
+
+async def test_a_client_is_pending_once_however_often_its_frames_leave_before_the_end(
+    nursery,
+) -> None:
+    near, far = socket.socketpair()
+    with far:
+        ours = trio.SocketStream(trio.socket.from_stdlib_socket(near))
+        cork, heard = Cork(), b""
+        far.setblocking(False)
+        stream = ClientStream(ours, nursery, backlog=backlog(LIMIT), cork=cork)
+        with cork:
+            for _ in range(2 * CLIENTS_PER_STEP):
+                stream.send_nowait(b"x" * 600)
+                send_to_all([stream], b"y")
+                with suppress(BlockingIOError):
+                    heard += far.recv(LIMIT)
+            assert cork.pending == [stream]
+            assert not cork.full, "of many clients"
+        heard += far.recv(LIMIT)
+        assert heard == (b"x" * 600 + b"y") * 2 * CLIENTS_PER_STEP
         await abort(stream)
 
 

@@ -238,7 +238,7 @@ async def test_a_client_that_is_lost_with_frames_pending_does_not_affect_the_oth
 
 async def test_what_waits_for_the_end_of_a_step_is_called_before_its_frames_leave() -> None:
     cork, pipe, calls = Cork(), Pipe(), list[str]()
-    assert not cork.at_end(lambda: calls.append("never")), "there is no step"
+    assert not cork.at_end(lambda: calls.append("never")), "no step is under way"
 
     def first() -> None:
         calls.append("first")

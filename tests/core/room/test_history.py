@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,3 +93,17 @@ def test_a_complete_replay_is_all_that_was_sent_to_the_player(
     assert unseen.messages == everything[len(everything) - len(unseen.messages) :]
     if unseen.complete:
         assert unseen.messages == everything
+
+
+@pytest.mark.parametrize("to", [None, ANN])
+def test_its_estimate_of_its_memory_is_right_within_a_quarter(to: PlayerId | None) -> None:
+    tracemalloc.start()
+    try:
+        history = History(messages_max=1024, bytes_max=1 << 20)
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(2_000):
+            history.add(b'{"n":%4d,"said":"%s"}' % (number, b"x" * 80), to)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken == pytest.approx(history.memory, rel=0.25)
